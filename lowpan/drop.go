@@ -1,0 +1,66 @@
+package lowpan
+
+// A Drop says why a frame or datagram was discarded. Its text is the metric label.
+// Returning one allocates nothing.
+type Drop uint8
+
+// The reasons of the header codecs.
+const (
+	DropTruncated  Drop = iota + 1 // input ends inside a header
+	DropDispatch                   // unassigned or unexpected dispatch
+	DropNALP                       // dispatch 00xxxxxx: not a LoWPAN frame (RFC 4944 section 5.1)
+	DropESC                        // dispatch 40: extension byte (RFC 6282 section 5, RFC 8066)
+	DropHC1                        // dispatch 42: LOWPAN_HC1, deprecated by RFC 6282
+	DropDFF                        // dispatch 43: LOWPAN_DFF (RFC 6971)
+	DropBC0                        // dispatch 50: broadcast header without a mesh header before it
+	DropMesh                       // dispatch 10xxxxxx: mesh addressing, not for us to forward
+	Drop6LoRH                      // dispatch 10xxxxxx in page 1: routing header not accepted (RFC 8138)
+	DropPaging                     // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
+	DropRFRAG                      // dispatch 111010xx: recoverable fragments (RFC 8931)
+	DropReserved                   // reserved IPHC address mode or NHC extension header id
+	DropContext                    // context identifier without a context
+	DropLinkAddr                   // address elided, but the frame has no link-layer address to derive it from
+	DropNHC                        // unknown NHC id
+	DropExtHeader                  // extension header cannot be restored: bad length or alignment
+	DropNesting                    // more headers in a datagram than the limit
+	DropLength                     // headers or payload contradict the length of the datagram
+	DropChecksum                   // elided UDP checksum that cannot be restored
+	DropTooLong                    // datagram longer than the buffer for it
+	DropVersion                    // uncompressed datagram is not IPv6
+	DropGHC                        // RFC 7400 code runs out of its input, its window or its limit
+
+	numDrops // new reasons go before this line
+)
+
+var dropText = [numDrops]string{
+	DropTruncated: "truncated",
+	DropDispatch:  "dispatch",
+	DropNALP:      "dispatch_nalp",
+	DropESC:       "dispatch_esc",
+	DropHC1:       "dispatch_hc1",
+	DropDFF:       "dispatch_dff",
+	DropBC0:       "dispatch_bc0",
+	DropMesh:      "dispatch_mesh",
+	Drop6LoRH:     "dispatch_6lorh",
+	DropPaging:    "dispatch_paging",
+	DropRFRAG:     "dispatch_rfrag",
+	DropReserved:  "iphc_reserved",
+	DropContext:   "iphc_context",
+	DropLinkAddr:  "iphc_link_address",
+	DropNHC:       "nhc_unknown",
+	DropExtHeader: "nhc_extension_header",
+	DropNesting:   "nhc_nesting",
+	DropLength:    "datagram_length",
+	DropChecksum:  "nhc_checksum",
+	DropTooLong:   "datagram_too_long",
+	DropVersion:   "not_ipv6",
+	DropGHC:       "ghc_malformed",
+}
+
+// Error returns the reason as a metric label.
+func (d Drop) Error() string {
+	if int(d) < len(dropText) && dropText[d] != "" {
+		return dropText[d]
+	}
+	return "lowpan_unknown"
+}
