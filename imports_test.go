@@ -1,0 +1,77 @@
+package border_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestImports asserts the direction of the package graph: each rule names packages, what
+// they may not depend on, and why.
+func TestImports(t *testing.T) {
+	const mod = "border-router/"
+	out, err := exec.Command("go", "list", "-deps=false", "-f", "{{.ImportPath}}:{{join .Deps \" \"}}", "./...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	deps := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		pkg, list, _ := strings.Cut(strings.TrimSpace(line), ":")
+		deps[strings.TrimPrefix(pkg, mod)] = strings.Fields(list)
+	}
+	own := func(dep string) bool { return strings.HasPrefix(dep, mod) }
+	external := func(dep string) bool {
+		first, _, _ := strings.Cut(dep, "/")
+		return strings.Contains(first, ".")
+	}
+	under := func(prefixes ...string) func(string) bool {
+		return func(dep string) bool {
+			return slices.ContainsFunc(prefixes, func(p string) bool {
+				return dep == mod+p || strings.HasPrefix(dep, mod+p+"/")
+			})
+		}
+	}
+	edges := []string{"internal/api", "internal/capture", "internal/coap", "internal/config", "internal/daemon",
+		"internal/hoststack", "internal/node", "internal/sim", "internal/state", "internal/tun", "cmd"}
+
+	rules := []struct {
+		pkgs   []string
+		forbid func(dep string) bool
+		why    string
+	}{
+		{[]string{"ipv6", "ieee802154", "internal/timerq"}, func(d string) bool { return own(d) || external(d) },
+			"leaves use the standard library only, so that anything may build on them"},
+		{[]string{"nd"}, under(append(edges, "router", "lowpan", "ieee802154", "zep")...),
+			"protocol machines know packets and time, neither radios nor the router that holds them"},
+		{[]string{"lowpan"}, under(append(edges, "router", "nd", "zep")...),
+			"the adaptation layer satisfies router.Port structurally"},
+		{[]string{"zep"}, under(append(edges, "router", "nd", "lowpan")...),
+			"a radio carries MAC frames and nothing above"},
+		{[]string{"router"}, under(append(edges, "lowpan", "ieee802154", "zep")...),
+			"the router imports no radio and no adaptation layer"},
+		{[]string{"ipv6", "ieee802154", "lowpan", "nd", "router"}, external,
+			"what the project exists for is its own and has no dependencies"},
+		{[]string{"internal/tun", "internal/hoststack", "internal/state", "internal/capture"},
+			under("internal/daemon", "internal/api", "internal/node", "internal/sim", "internal/config", "cmd"),
+			"edges are wired together by the daemon, never by each other"},
+		{[]string{"ipv6", "ieee802154", "lowpan", "nd", "router", "zep", "internal/tun", "internal/state", "internal/api",
+			"internal/config", "internal/capture", "internal/coap"},
+			func(d string) bool { return strings.HasPrefix(d, "gvisor.dev/") },
+			"only the user-space host stack and what assembles it carry gVisor"},
+	}
+	for _, rule := range rules {
+		for _, pkg := range rule.pkgs {
+			list, ok := deps[pkg]
+			if !ok {
+				t.Errorf("package %s does not exist; mend the rule", pkg)
+				continue
+			}
+			for _, dep := range list {
+				if rule.forbid(dep) {
+					t.Errorf("%s depends on %s: %s", pkg, dep, rule.why)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package router
+
+import (
+	"net/netip"
+	"time"
+
+	"border-router/ipv6"
+)
+
+// forward sends a packet that is not for us on its way (RFC 8200 section 3).
+func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, src, dst addr16) {
+	switch {
+	case r.cfg.HostOnly:
+		in.drop(DropNotForwarding)
+		return
+	case src == addr16{}:
+		// RFC 4291 section 2.5.2: never forwarded.
+		in.drop(DropMartian)
+		return
+	case src.isLinkLocal():
+		in.drop(DropScope)
+		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 2, 0)
+		return
+	case p.HopLimit() <= 1:
+		in.drop(DropHopLimit)
+		r.icmpError(now, in, p, m, ipv6.ICMPTimeExceeded, 0, 0)
+		return
+	}
+	rt, ok := r.fib.lookup(dst)
+	if !ok {
+		in.drop(DropNoRoute)
+		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
+		return
+	}
+	if rt.Kind == RouteUnreachable {
+		in.drop(DropProhibited)
+		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
+		return
+	}
+	out := r.links[rt.Port]
+	if out == in && out.kind != Mesh {
+		in.drop(DropLoop)
+		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
+		return
+	}
+	if len(p) > out.mtu {
+		in.drop(DropTooBig)
+		r.icmpError(now, in, p, m, ipv6.ICMPPacketTooBig, 0, uint32(out.mtu))
+		return
+	}
+	p.SetHopLimit(p.HopLimit() - 1)
+	var ll ipv6.LinkAddr
+	if out.nb != nil {
+		hop := rt.NextHop
+		if !hop.IsValid() {
+			hop = p.Dst()
+		}
+		var err error
+		if ll, err = out.nb.Resolve(now, hop, p, in.index); err != nil {
+			if err == ipv6.ErrHeld {
+				in.stats.Held++
+				return
+			}
+			in.drop(err)
+			r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 3, 0)
+			return
+		}
+	}
+	if err := out.output(now, p, ll); err != nil {
+		in.drop(err)
+		return
+	}
+	in.stats.Forwarded++
+}
+
+// icmpError answers the packet p that came in by l with an ICMPv6 error, where RFC 4443
+// section 2.4 allows one and the rate limit has room.
+func (r *Router) icmpError(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, typ, code uint8, param uint32) {
+	if !ipv6.ErrorAllowed(p, m, typ, code) {
+		return
+	}
+	if !r.icmpBucket.Take(now) {
+		r.icmpMuted++
+		return
+	}
+	src := r.sourceFor(l, p.Src())
+	if dst := p.Dst(); !p.IsMulticast() && (r.local[addrKey(p.Dst16())] == localHost || l.ownLinkLocal(dst)) {
+		src = dst
+	}
+	if !src.IsValid() {
+		return
+	}
+	msg := ipv6.AppendICMPError(r.scratch[:0], typ, code, param, p, src)
+	r.scratch = msg[:0]
+	r.icmpSent++
+	r.originate(now, l, ipv6.Packet(msg))
+}
+
+// originate sends a packet that the router itself has built. via is the port for a
+// link-local destination; any other is looked up.
+func (r *Router) originate(now time.Time, via *Link, p ipv6.Packet) error {
+	dst := addrKey(p.Dst16())
+	out, hop := via, netip.Addr{}
+	switch {
+	case dst.isMulticast():
+	case dst.isLinkLocal():
+		hop = p.Dst()
+	case r.local[dst] == localHost:
+		out = r.host
+	default:
+		rt, ok := r.fib.lookup(dst)
+		if !ok || rt.Kind == RouteUnreachable {
+			return DropNoRoute
+		}
+		out, hop = r.links[rt.Port], rt.NextHop
+		if !hop.IsValid() {
+			hop = p.Dst()
+		}
+	}
+	if out == nil {
+		return DropNoRoute
+	}
+	var ll ipv6.LinkAddr
+	if out.nb != nil && hop.IsValid() {
+		var err error
+		if ll, err = out.nb.Resolve(now, hop, p, originator); err != nil {
+			if err != ipv6.ErrHeld {
+				out.stats.SendFailures++
+				return err
+			}
+			return nil
+		}
+	}
+	err := out.output(now, p, ll)
+	out.countOriginated(err)
+	return err
+}

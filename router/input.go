@@ -1,0 +1,312 @@
+package router
+
+import (
+	"math/bits"
+	"time"
+
+	"border-router/ipv6"
+)
+
+func commonBits(a, b addr16) int {
+	if x := a.hi ^ b.hi; x != 0 {
+		return bits.LeadingZeros64(x)
+	}
+	return 64 + bits.LeadingZeros64(a.lo^b.lo)
+}
+
+const linkLocalHi = 0xfe80_0000_0000_0000
+
+func (k addr16) isLinkLocal() bool { return k.hi&0xffc0_0000_0000_0000 == linkLocalHi }
+func (k addr16) isMulticast() bool { return k.hi>>56 == 0xff }
+
+// isMartian reports whether a unicast address must never be seen on a wire: loopback, an
+// IPv4-mapped or IPv4-compatible one, the unspecified address (RFC 4291, RFC 6890).
+func (k addr16) isMartian() bool {
+	return k.hi == 0 && (k.lo>>32 == 0 || k.lo>>32 == 0xffff)
+}
+
+// Input takes a packet that came in by port m.Port. p must have been checked by
+// [ipv6.Parse]; Input changes its hop limit when it forwards, and keeps nothing of it.
+func (r *Router) Input(now time.Time, p ipv6.Packet, m ipv6.Meta) {
+	l := r.links[m.Port]
+	l.stats.Received++
+	l.stats.ReceivedBytes += uint64(len(p))
+	if r.cfg.Tap != nil {
+		r.cfg.Tap(l.index, false, p)
+	}
+	src, dst := addrKey(p.Src16()), addrKey(p.Dst16())
+	unspecified := src == addr16{}
+	switch {
+	case src.isMulticast(), src.isMartian() && !unspecified, dst.isMartian():
+		l.drop(DropMartian)
+		return
+	case !unspecified && !r.ingressAllows(l, src):
+		l.drop(DropIngress)
+		return
+	}
+	if l.nb != nil {
+		l.nb.Heard(now, p.Src(), m)
+	}
+	if dst.isMulticast() {
+		r.inputMulticast(now, l, p, m, dst)
+		return
+	}
+	if dst.isLinkLocal() {
+		if !l.ownLinkLocal(p.Dst()) {
+			// A unicast that the link brought us without meaning us.
+			l.drop(DropScope)
+			return
+		}
+		r.inputCore(now, l, p, m)
+		return
+	}
+	switch r.local[dst] {
+	case localHost:
+		r.inputLocal(now, l, p, m)
+		return
+	case localCore:
+		r.inputCore(now, l, p, m)
+		return
+	}
+	r.forward(now, l, p, m, src, dst)
+}
+
+// ingressAllows is the source filter of RFC 2827 / BCP 38 at port l.
+func (r *Router) ingressAllows(l *Link, src addr16) bool {
+	if !l.ingress {
+		return true
+	}
+	kind := r.local[src]
+	if l.kind == Host {
+		// From the host port our own addresses are rightful, those of the nodes are not.
+		if kind == localHost {
+			return true
+		}
+		for _, mesh := range r.links {
+			if mesh.kind == Mesh && mesh.inPrefix(src) {
+				return false
+			}
+		}
+		return true
+	}
+	if src.isLinkLocal() {
+		return true
+	}
+	// The subnet-router anycast address passes: a node that compresses the unspecified
+	// source against an all-zero context seems to send from it, and nd knows.
+	return kind != localHost && l.inPrefix(src)
+}
+
+// inputMulticast takes a packet to a group. Neighbor discovery is seen whatever the
+// group, since duplicate detection of an address goes to that address's own group and we
+// answer for all registered ones.
+func (r *Router) inputMulticast(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, dst addr16) {
+	scope := uint8(dst.hi>>48) & 0xf
+	if scope <= 1 { // reserved, interface-local
+		l.drop(DropMartian)
+		return
+	}
+	proto, off, err := ipv6.UpperLayer(p)
+	if err != nil {
+		r.badHeader(now, l, p, m, err)
+		return
+	}
+	if proto == ipv6.ProtoICMPv6 && off < len(p) {
+		switch typ := p[off]; {
+		case isND(typ):
+			r.inputND(now, l, p, m)
+			return
+		case isMLD(typ):
+			// The nodes' listener reports: nothing here forwards by them.
+			if err := ipv6.CheckTransport(p); err != nil {
+				l.drop(err)
+				return
+			}
+			l.stats.Consumed++
+			return
+		case typ == ipv6.ICMPEchoRequest && scope == 2 && r.ownGroup(dst):
+			r.echo(now, l, p, m, off)
+			return
+		}
+	}
+	_, joined := r.groups[dst]
+	switch {
+	case joined && l.kind != Host && r.host != nil:
+		r.toHost(now, l, p)
+	case scope > 2 && !r.cfg.HostOnly:
+		l.drop(DropMulticastForward)
+	default:
+		l.drop(DropNotMember)
+	}
+}
+
+// ownGroup reports whether we ourselves are in a link-local group: all-nodes,
+// all-routers, or a solicited-node group of one of our addresses.
+func (r *Router) ownGroup(dst addr16) bool {
+	if dst.hi != 0xff02_0000_0000_0000 {
+		return false
+	}
+	if dst.lo == 1 || dst.lo == 2 && !r.cfg.HostOnly {
+		return true
+	}
+	if dst.lo>>24 != 0x1ff {
+		return false
+	}
+	for _, a := range r.addrs {
+		if (addrKey(a.As16()).lo^dst.lo)&0xffffff == 0 {
+			return true
+		}
+	}
+	for _, l := range r.links {
+		for _, a := range l.linkLocal {
+			if (addrKey(a.As16()).lo^dst.lo)&0xffffff == 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func isND(typ uint8) bool {
+	return typ >= ipv6.ICMPRouterSolicitation && typ <= ipv6.ICMPRedirect || typ == ipv6.ICMPDAR || typ == ipv6.ICMPDAC
+}
+
+func isMLD(typ uint8) bool {
+	return typ >= ipv6.ICMPMLDQuery && typ <= ipv6.ICMPMLDDone || typ == ipv6.ICMPMLDv2Report
+}
+
+func (r *Router) inputND(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
+	if l.nb == nil {
+		l.drop(DropNoND)
+		return
+	}
+	if err := ipv6.CheckTransport(p); err != nil {
+		l.drop(err)
+		return
+	}
+	if err := l.nb.HandlePacket(now, p, m); err != nil {
+		l.drop(err)
+		return
+	}
+	l.stats.Consumed++
+}
+
+// inputLocal takes a packet for an address that lives on the host port. What the router
+// itself waits for (neighbor discovery, replies to its own pings) is taken out first.
+func (r *Router) inputLocal(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
+	proto := p.NextHeader()
+	if proto == ipv6.ProtoUDP || proto == ipv6.ProtoTCP {
+		r.toHost(now, l, p)
+		return
+	}
+	proto, off, err := ipv6.UpperLayer(p)
+	if err != nil {
+		r.badHeader(now, l, p, m, err)
+		return
+	}
+	if proto == ipv6.ProtoFragment && r.pings.expects(p.Src()) {
+		r.inputFragment(now, l, p, m)
+		return
+	}
+	if proto == ipv6.ProtoICMPv6 && off < len(p) {
+		if isND(p[off]) {
+			r.inputND(now, l, p, m)
+			return
+		}
+		if r.inputPing(now, p, off) {
+			l.stats.Consumed++
+			return
+		}
+	}
+	r.toHost(now, l, p)
+}
+
+func (r *Router) toHost(now time.Time, l *Link, p ipv6.Packet) {
+	h := r.host
+	switch {
+	case h == nil:
+		l.drop(DropNoHost)
+	case h == l:
+		// The host port's own packet to an address of its own: it need not have come here.
+		l.drop(DropLoop)
+	default:
+		if err := h.output(now, p, ipv6.LinkAddr{}); err != nil {
+			l.drop(err)
+			return
+		}
+		l.stats.Delivered++
+	}
+}
+
+// inputCore takes a packet for an address that the router answers for itself: its
+// link-local addresses and the subnet-router anycast address.
+func (r *Router) inputCore(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
+	proto, off, err := ipv6.UpperLayer(p)
+	if err != nil {
+		r.badHeader(now, l, p, m, err)
+		return
+	}
+	switch {
+	case proto == ipv6.ProtoFragment:
+		r.inputFragment(now, l, p, m)
+	case proto == ipv6.ProtoICMPv6 && off < len(p):
+		switch typ := p[off]; {
+		case isND(typ):
+			r.inputND(now, l, p, m)
+		case typ == ipv6.ICMPEchoRequest:
+			r.echo(now, l, p, m, off)
+		case r.inputPing(now, p, off):
+			l.stats.Consumed++
+		case isMLD(typ), typ < 128:
+			if err := ipv6.CheckTransport(p); err != nil {
+				l.drop(err)
+				return
+			}
+			l.stats.Consumed++
+		default:
+			l.drop(DropNoListener)
+		}
+	case proto == ipv6.ProtoUDP, proto == ipv6.ProtoTCP:
+		l.drop(DropNoListener)
+		r.icmpError(now, l, p, m, ipv6.ICMPUnreachable, 4, 0)
+	case proto == ipv6.ProtoNone:
+		l.stats.Consumed++ // RFC 8200 section 4.7: ignored
+	default:
+		l.drop(DropNoListener)
+		r.icmpError(now, l, p, m, ipv6.ICMPParamProblem, 1, uint32(ipv6.NextHeaderOffset(p, off)))
+	}
+}
+
+// echo answers an Echo Request (RFC 4443 section 4.2).
+func (r *Router) echo(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, off int) {
+	if err := ipv6.CheckTransport(p); err != nil {
+		l.drop(err)
+		return
+	}
+	src := p.Dst()
+	if p.IsMulticast() || r.local[addrKey(p.Dst16())] == localCore {
+		src = r.sourceFor(l, p.Src())
+	}
+	if !src.IsValid() || p.Src().IsUnspecified() {
+		l.drop(DropMartian)
+		return
+	}
+	if p.IsMulticast() && !r.icmpBucket.Take(now) {
+		r.icmpMuted++
+		l.stats.Consumed++
+		return
+	}
+	l.stats.Consumed++
+	reply := ipv6.AppendEchoReply(r.scratch[:0], p, src)
+	r.scratch = reply[:0]
+	r.originate(now, l, ipv6.Packet(reply))
+}
+
+// badHeader drops a packet for us whose extension headers do not hold, with the
+// Parameter Problem that RFC 8200 section 4 asks for.
+func (r *Router) badHeader(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, err error) {
+	l.drop(err)
+	if code, pointer, ok := ipv6.ParamProblemFor(p); ok {
+		r.icmpError(now, l, p, m, ipv6.ICMPParamProblem, code, pointer)
+	}
+}
