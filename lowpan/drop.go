@@ -6,28 +6,54 @@ type Drop uint8
 
 // The reasons of the header codecs.
 const (
-	DropTruncated  Drop = iota + 1 // input ends inside a header
-	DropDispatch                   // unassigned or unexpected dispatch
-	DropNALP                       // dispatch 00xxxxxx: not a LoWPAN frame (RFC 4944 section 5.1)
-	DropESC                        // dispatch 40: extension byte (RFC 6282 section 5, RFC 8066)
-	DropHC1                        // dispatch 42: LOWPAN_HC1, deprecated by RFC 6282
-	DropDFF                        // dispatch 43: LOWPAN_DFF (RFC 6971)
-	DropBC0                        // dispatch 50: broadcast header without a mesh header before it
-	DropMesh                       // dispatch 10xxxxxx: mesh addressing, not for us to forward
-	Drop6LoRH                      // dispatch 10xxxxxx in page 1: routing header not accepted (RFC 8138)
-	DropPaging                     // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
-	DropRFRAG                      // dispatch 111010xx: recoverable fragments (RFC 8931)
-	DropReserved                   // reserved IPHC address mode or NHC extension header id
-	DropContext                    // context identifier without a context
-	DropLinkAddr                   // address elided, but the frame has no link-layer address to derive it from
-	DropNHC                        // unknown NHC id
-	DropExtHeader                  // extension header cannot be restored: bad length or alignment
-	DropNesting                    // more headers in a datagram than the limit
-	DropLength                     // headers or payload contradict the length of the datagram
-	DropChecksum                   // elided UDP checksum that cannot be restored
-	DropTooLong                    // datagram longer than the buffer for it
-	DropVersion                    // uncompressed datagram is not IPv6
-	DropGHC                        // RFC 7400 code runs out of its input, its window or its limit
+	DropTruncated Drop = iota + 1 // input ends inside a header
+	DropDispatch                  // unassigned or unexpected dispatch
+	DropNALP                      // dispatch 00xxxxxx: not a LoWPAN frame (RFC 4944 section 5.1)
+	DropESC                       // dispatch 40: extension byte (RFC 6282 section 5, RFC 8066)
+	DropHC1                       // dispatch 42: LOWPAN_HC1, deprecated by RFC 6282
+	DropDFF                       // dispatch 43: LOWPAN_DFF (RFC 6971)
+	DropBC0                       // dispatch 50: broadcast header without a mesh header before it
+	DropMesh                      // dispatch 10xxxxxx: mesh addressing, not for us to forward
+	Drop6LoRH                     // dispatch 10xxxxxx in page 1: routing header not accepted (RFC 8138)
+	DropPaging                    // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
+	DropRFRAG                     // dispatch 111010xx: recoverable fragments (RFC 8931)
+	DropReserved                  // reserved IPHC address mode or NHC extension header id
+	DropContext                   // context identifier without a context
+	DropLinkAddr                  // address elided, but the frame has no link-layer address to derive it from
+	DropNHC                       // unknown NHC id
+	DropExtHeader                 // extension header cannot be restored: bad length or alignment
+	DropNesting                   // more headers in a datagram than the limit
+	DropLength                    // headers or payload contradict the length of the datagram
+	DropChecksum                  // elided UDP checksum that cannot be restored
+	DropTooLong                   // datagram longer than the buffer for it
+	DropVersion                   // uncompressed datagram is not IPv6
+	DropGHC                       // RFC 7400 code runs out of its input, its window or its limit
+
+	// The reasons of fragmentation and reassembly (RFC 4944 section 5.3).
+	DropFragment          // fragment header, offset or length malformed
+	DropFragmentDuplicate // fragment that is already there
+	DropFragmentOverlap   // fragments of one datagram that contradict each other
+	DropReassemblyTimeout // datagram did not complete in time
+	DropReassemblySource  // oldest datagram of a source that has too many unfinished ones
+	DropReassemblyLimit   // oldest datagram of all, for want of room
+
+	// The reasons of the adaptation layer on receive.
+	DropMAC          // MAC header malformed
+	DropFrameType    // MAC frame without data for us: beacon, ACK, command
+	DropSecurity     // secured frame without a key for it
+	DropPAN          // destination PAN is not ours
+	DropDestination  // destination address is not ours
+	DropSource       // no usable source address
+	DropBC0Duplicate // broadcast that was here before (RFC 4944 section 11.1)
+
+	// The reasons of the adaptation layer on transmit.
+	DropNoLinkAddr  // no link-layer destination, or one of another kind of link
+	DropQueueFull   // oldest of a full neighbour queue
+	DropQueueTotal  // oldest of the longest queue, the interface being full
+	DropQueueDelay  // waited too long
+	DropNoAck       // neighbour did not acknowledge
+	DropChannelBusy // channel never clear
+	DropRadio       // radio closed, or refused the frame
 
 	numDrops // new reasons go before this line
 )
@@ -55,6 +81,27 @@ var dropText = [numDrops]string{
 	DropTooLong:   "datagram_too_long",
 	DropVersion:   "not_ipv6",
 	DropGHC:       "ghc_malformed",
+
+	DropFragment:          "fragment_malformed",
+	DropFragmentDuplicate: "fragment_duplicate",
+	DropFragmentOverlap:   "fragment_overlap",
+	DropReassemblyTimeout: "reassembly_timeout",
+	DropReassemblySource:  "reassembly_source_limit",
+	DropReassemblyLimit:   "reassembly_limit",
+	DropMAC:               "mac_malformed",
+	DropFrameType:         "mac_frame_type",
+	DropSecurity:          "mac_security",
+	DropPAN:               "mac_pan",
+	DropDestination:       "mac_destination",
+	DropSource:            "mac_source",
+	DropBC0Duplicate:      "bc0_duplicate",
+	DropNoLinkAddr:        "no_link_address",
+	DropQueueFull:         "queue_full",
+	DropQueueTotal:        "queue_total",
+	DropQueueDelay:        "queue_delay",
+	DropNoAck:             "no_ack",
+	DropChannelBusy:       "channel_busy",
+	DropRadio:             "radio",
 }
 
 // Error returns the reason as a metric label.
