@@ -1,0 +1,2 @@
+// Package nd is IPv6 Neighbor Discovery of a mesh.
+package nd
