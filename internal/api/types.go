@@ -1,0 +1,185 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Status is the answer to GET /v1/status.
+type Status struct {
+	Version  string   `json:"version"`
+	PID      int      `json:"pid"`
+	Uptime   float64  `json:"uptime_s"`
+	StateDir string   `json:"state_dir"` // empty: nothing is kept
+	Prefixes []Prefix `json:"prefixes"`
+	Uplink   Uplink   `json:"uplink"`
+	Ports    []Port   `json:"ports"`
+
+	Registrations int    `json:"registrations"` // addresses registered, all ports
+	Neighbors     int    `json:"neighbors"`     // neighbor entries, all ports
+	Routes        int    `json:"routes"`
+	ICMPSent      uint64 `json:"icmp_errors_sent"`
+	ICMPLimited   uint64 `json:"icmp_errors_limited"` // not sent because of the rate limit
+
+	Memory Memory `json:"memory"`
+}
+
+// A Prefix is one that a mesh port advertises.
+type Prefix struct {
+	Port   string       `json:"port"`
+	Prefix netip.Prefix `json:"prefix"`
+	Source string       `json:"source"` // "configured" or "generated"
+}
+
+// Uplink is the host port.
+type Uplink struct {
+	URL       string       `json:"url"`
+	State     string       `json:"state"` // "up" or "down"
+	Addresses []netip.Addr `json:"addresses"`
+}
+
+// Memory says what the process holds.
+type Memory struct {
+	HeapBytes  uint64 `json:"heap_bytes"`
+	TotalBytes uint64 `json:"total_bytes"` // obtained from the operating system
+	Goroutines int    `json:"goroutines"`
+	GCCycles   uint64 `json:"gc_cycles"`
+}
+
+// A Port is one port of the router with its counters. For each, at rest,
+// received = delivered + forwarded + consumed + held + dropped.
+type Port struct {
+	Name      string       `json:"name"`
+	Kind      string       `json:"kind"` // "mesh" or "host"
+	MTU       int          `json:"mtu"`
+	LinkAddr  string       `json:"lladdr,omitempty"`
+	Addresses []netip.Addr `json:"addresses"`
+	Prefix    netip.Prefix `json:"prefix,omitzero"`
+
+	Counters
+	Drops map[string]uint64 `json:"drops"` // by reason; adds up to Dropped
+
+	Lowpan *Layer `json:"lowpan,omitempty"` // the adaptation layer of a mesh port
+	Radio  *Radio `json:"radio,omitempty"`
+}
+
+// Counters count the IPv6 packets of a port.
+type Counters struct {
+	Received   uint64 `json:"received"`
+	Delivered  uint64 `json:"delivered"`  // to the host port
+	Forwarded  uint64 `json:"forwarded"`  // to another port, or out of this one again
+	Consumed   uint64 `json:"consumed"`   // by the router itself, such as neighbor discovery
+	Held       uint64 `json:"held"`       // waiting right now, for an address or for fragments
+	Dropped    uint64 `json:"dropped"`    // sum of the drops
+	Sent       uint64 `json:"sent"`       // out of this port, whoever made them
+	Originated uint64 `json:"originated"` // of those, made by the router itself
+	Failed     uint64 `json:"failed"`     // could not be sent: the port refused them
+
+	ReceivedBytes uint64 `json:"received_bytes"`
+	SentBytes     uint64 `json:"sent_bytes"`
+}
+
+// A Layer holds the counters of a layer below the port, under the names of that layer.
+type Layer struct {
+	Counters map[string]uint64 `json:"counters"`
+	Drops    map[string]uint64 `json:"drops"`
+}
+
+// A Radio is the radio of a mesh port.
+type Radio struct {
+	URL     string   `json:"url"`
+	State   string   `json:"state"`           // "up" or "down"
+	Error   string   `json:"error,omitempty"` // why it is down
+	Channel uint8    `json:"channel"`
+	PAN     string   `json:"pan"`   // "0x0023"
+	EUI64   string   `json:"eui64"` // with colons
+	Short   string   `json:"short,omitempty"`
+	Local   []string `json:"local,omitempty"` // host:port that a ZEP radio listens on
+	Peers   int      `json:"peers"`           // of a hub
+	Layer
+}
+
+// A Neighbor is one entry of the answer to GET /v1/neighbors.
+type Neighbor struct {
+	Port       string     `json:"port"`
+	Addr       netip.Addr `json:"addr"`
+	LinkAddr   string     `json:"lladdr"` // empty while it is being resolved
+	State      string     `json:"state"`  // RFC 4861 section 7.3.2: "incomplete", "reachable", "stale", "delay", "probe"; RFC 6775: "registered", "tentative"
+	Registered bool       `json:"registered"`
+	Lifetime   float64    `json:"lifetime_s"`     // of the registration, what is left; 0 where there is none
+	RSSI       *int       `json:"rssi_dbm"`       // of the last frame; null where the radio does not say
+	LQI        *int       `json:"lqi"`            // the same
+	LastHeard  *float64   `json:"last_heard_s"`   // seconds ago; null: never since the start
+	ROVR       string     `json:"rovr,omitempty"` // owner of the registration (RFC 8505)
+	TID        *uint8     `json:"tid,omitempty"`
+	Router     bool       `json:"router,omitempty"`
+}
+
+// A Route is one entry of the answer to GET /v1/routes.
+type Route struct {
+	Prefix  netip.Prefix `json:"prefix"`
+	Port    string       `json:"port"`
+	NextHop netip.Addr   `json:"next_hop,omitzero"` // none: on the link
+	Kind    string       `json:"kind"`              // as the FIB calls it, such as "connected", "local", "static", "unreachable"
+	Metric  int          `json:"metric"`
+}
+
+// A PingRequest is the body of POST /v1/ping.
+type PingRequest struct {
+	Addr     netip.Addr `json:"addr"`            // with a zone (the port's name) where it is link-local
+	Source   netip.Addr `json:"source,omitzero"` // none: the router chooses
+	Count    int        `json:"count"`           // 0: until the request ends
+	Size     int        `json:"size"`            // data bytes
+	Interval Seconds    `json:"interval_s"`      // from request to request
+	Timeout  Seconds    `json:"timeout_s"`       // for one answer
+	HopLimit int        `json:"hoplimit"`        // 0: 64
+}
+
+// A PingReply is one line of the answer to POST /v1/ping. A line with Sent says that the
+// request Seq has left. Exactly one line without Sent comes for each request after that,
+// except for duplicates and for requests whose outcome the end of the ping overtakes.
+type PingReply struct {
+	Seq      int        `json:"seq"`
+	Sent     bool       `json:"sent,omitempty"`
+	From     netip.Addr `json:"from,omitzero"`
+	Bytes    int        `json:"bytes,omitempty"` // of the ICMPv6 message that came back
+	HopLimit int        `json:"hop_limit,omitempty"`
+	RTT      float64    `json:"rtt_us,omitempty"`
+	Dup      bool       `json:"dup,omitempty"`
+	Error    string     `json:"error,omitempty"` // "timeout", or what came back instead: see [ICMPErrorText]
+	Type     uint8      `json:"icmp_type,omitempty"`
+	Code     uint8      `json:"icmp_code,omitempty"`
+}
+
+// A CaptureRequest is the query of GET /v1/capture.
+type CaptureRequest struct {
+	Ports []string // names; none: all
+	Radio bool     // only the 802.15.4 frames; with IP unset and Radio unset: both
+	IP    bool     // only the IPv6 packets
+}
+
+// A Config is the answer to GET /v1/config.
+type Config struct {
+	TOML   string         `json:"toml"`   // as `border-router config` prints it
+	Values map[string]any `json:"values"` // the same as tables
+}
+
+// A Version is the answer to GET /v1/version.
+type Version struct {
+	Version  string `json:"version"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"` // "linux/amd64"
+	Commit   string `json:"commit,omitempty"`
+	Time     string `json:"time,omitempty"` // of the commit
+	Modified bool   `json:"modified,omitempty"`
+	API      int    `json:"api"` // 1
+}
+
+// Seconds is a duration that JSON carries as a number of seconds.
+type Seconds float64
+
+// Duration converts s, to the nanosecond.
+func (s Seconds) Duration() time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+
+// SecondsOf converts d.
+func SecondsOf(d time.Duration) Seconds { return Seconds(d.Seconds()) }

@@ -1,0 +1,225 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// A Config is everything that a router can be told. [Default] returns the defaults; they
+// and the meaning of each key stand in the reference file ([Reference]). The toml tag is
+// the key; the flag is the key with dashes unless the flag tag says otherwise; the range
+// tag bounds a number or a duration, both ends included.
+type Config struct {
+	Radios    []Radio        `toml:"radios" flag:"radio"`           // each is a mesh port with a subnet of its own
+	Uplink    Uplink         `toml:"uplink"`                        // the host port
+	UplinkMTU int            `toml:"uplink_mtu" range:"1280..2047"` // bytes
+	Prefixes  []netip.Prefix `toml:"prefixes" flag:"prefix"`        // see [Config.Subnets]
+	StateDir  string         `toml:"state_dir"`                     // empty: see [Config.Resolve]
+	Socket    string         `toml:"socket"`                        // empty: see [Config.Resolve]
+	Log       Log            `toml:"log"`
+	ND        ND             `toml:"nd"`
+	Lowpan    Lowpan         `toml:"lowpan"`
+	MAC       MAC            `toml:"mac"`
+	ICMP      ICMP           `toml:"icmp"`
+	Filters   Filters        `toml:"filters"`
+	Capture   Capture        `toml:"capture"`
+}
+
+// Log says what is logged and how; see [Log.Logger].
+type Log struct {
+	Level  Level  `toml:"level"`
+	Format Format `toml:"format"`
+}
+
+// ND is what router advertisements say and how many nodes are kept (RFC 4861, RFC 6775,
+// RFC 8505). It applies to every mesh port.
+type ND struct {
+	RouterLifetime    time.Duration `toml:"router_lifetime" range:"0s..18h12m15s"`
+	ValidLifetime     time.Duration `toml:"valid_lifetime" range:"1m..infinite"`     // of the prefix; [Infinite]
+	PreferredLifetime time.Duration `toml:"preferred_lifetime" range:"0s..infinite"` // of the prefix; [Infinite]
+	HopLimit          int           `toml:"hop_limit" range:"0..255"`                // 0: not stated
+	ReachableTime     time.Duration `toml:"reachable_time" range:"0s..1h"`
+	RetransTimer      time.Duration `toml:"retrans_timer" range:"0s..1h"`
+	RDNSS             []netip.Addr  `toml:"rdnss"`
+	RDNSSLifetime     time.Duration `toml:"rdnss_lifetime" range:"0s..infinite"`
+	Contexts          []Context     `toml:"contexts" flag:"context"` // beyond context 0
+	ContextLifetime   time.Duration `toml:"context_lifetime" range:"1m..65535m"`
+	ABROLifetime      time.Duration `toml:"abro_lifetime" range:"1m..65535m"`
+	PeriodicRA        bool          `toml:"periodic_ra"`
+	RAInterval        time.Duration `toml:"ra_interval" range:"4s..30m"`
+	MaxRegistrations  int           `toml:"max_registrations" range:"1..65536"` // per mesh port
+	MaxNeighbors      int           `toml:"max_neighbors" range:"1..65536"`     // per mesh port
+	QueuePerNeighbor  int           `toml:"queue_per_neighbor" range:"1..64"`   // packets
+}
+
+// Lowpan bounds the adaptation layer of each mesh port (RFC 4944, RFC 6282).
+type Lowpan struct {
+	ReassemblyTotal     int           `toml:"reassembly_total" range:"1..4096"`    // datagrams
+	ReassemblyPerSource int           `toml:"reassembly_per_source" range:"1..64"` // datagrams
+	ReassemblyTimeout   time.Duration `toml:"reassembly_timeout" range:"1s..1m"`   // RFC 4944 section 5.3: at most 60 s
+	QueueTotal          int           `toml:"queue_total" range:"1..4096"`         // datagrams
+	QueuePerNeighbor    int           `toml:"queue_per_neighbor" range:"1..256"`   // datagrams
+}
+
+// MAC holds what software that stands in for IEEE 802.15.4 hardware needs (ZEP). What a
+// radio's URL says wins.
+type MAC struct {
+	Retries int           `toml:"retries" range:"0..7"` // macMaxFrameRetries
+	AckWait time.Duration `toml:"ack_wait" range:"100us..1s"`
+	Pace    bool          `toml:"pace"` // frames by their air time
+}
+
+// ICMP limits the ICMPv6 errors that the router originates (RFC 4443 section 2.4(f)).
+type ICMP struct {
+	Rate  int `toml:"rate" range:"1..100000"` // a second
+	Burst int `toml:"burst" range:"1..100000"`
+}
+
+// Filters says what is not forwarded.
+type Filters struct {
+	Ingress bool `toml:"ingress"`
+}
+
+// Capture bounds what one reader of the capture may fall behind.
+type Capture struct {
+	Buffer int `toml:"buffer" range:"16..65536"` // packets
+}
+
+// Default returns the defaults.
+func Default() *Config {
+	return &Config{
+		Radios:    []Radio{"zep://?channel=26&pan=0x0023"},
+		Uplink:    Uplink{Kind: UplinkTUN, Name: "lowpan0"},
+		UplinkMTU: 1280,
+		Log:       Log{Level: LevelInfo, Format: FormatText},
+		ND: ND{
+			RouterLifetime:    30 * time.Minute,
+			ValidLifetime:     30 * 24 * time.Hour,
+			PreferredLifetime: 7 * 24 * time.Hour,
+			HopLimit:          64,
+			RDNSSLifetime:     30 * time.Minute,
+			ContextLifetime:   30 * 24 * time.Hour,
+			ABROLifetime:      10000 * time.Minute,
+			RAInterval:        10 * time.Minute,
+			MaxRegistrations:  1000,
+			MaxNeighbors:      2000,
+			QueuePerNeighbor:  4,
+		},
+		Lowpan: Lowpan{
+			ReassemblyTotal:     64,
+			ReassemblyPerSource: 4,
+			ReassemblyTimeout:   time.Minute,
+			QueueTotal:          256,
+			QueuePerNeighbor:    16,
+		},
+		MAC:     MAC{Retries: 3, AckWait: 10 * time.Millisecond, Pace: true},
+		ICMP:    ICMP{Rate: 100, Burst: 20},
+		Filters: Filters{Ingress: true},
+		Capture: Capture{Buffer: 4096},
+	}
+}
+
+// Check reports what is wrong with settings that are each fine by themselves. Every error
+// names the keys and says what is expected.
+func (c *Config) Check() error {
+	var errs []error
+	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if len(c.Radios) == 0 {
+		fail(`radios = []: want at least one, such as "zep://?channel=26&pan=0x0023"`)
+	}
+	seen := make(map[Radio]bool)
+	for _, r := range c.Radios {
+		if seen[r] {
+			fail("radios: %q stands there twice", string(r))
+		}
+		seen[r] = true
+	}
+	if len(c.Prefixes) > 0 {
+		if _, err := c.Subnets(netip.Prefix{}); err != nil {
+			fail("%w", err)
+		}
+	}
+	if c.ND.PreferredLifetime > c.ND.ValidLifetime {
+		fail("nd.preferred_lifetime = %q: want at most nd.valid_lifetime, which is %q",
+			FormatDuration(c.ND.PreferredLifetime), FormatDuration(c.ND.ValidLifetime))
+	}
+	// RFC 4861 section 6.2.1: AdvDefaultLifetime is zero or at least MaxRtrAdvInterval.
+	if c.ND.PeriodicRA && c.ND.RouterLifetime != 0 && c.ND.RouterLifetime < c.ND.RAInterval {
+		fail("nd.ra_interval = %q: want at most nd.router_lifetime, which is %q",
+			FormatDuration(c.ND.RAInterval), FormatDuration(c.ND.RouterLifetime))
+	}
+	var ids [16]bool
+	for _, x := range c.ND.Contexts {
+		if ids[x.ID] {
+			fail("nd.contexts: context %d stands there twice", x.ID)
+		}
+		ids[x.ID] = true
+	}
+	if c.Lowpan.ReassemblyPerSource > c.Lowpan.ReassemblyTotal {
+		fail("lowpan.reassembly_per_source = %d: want at most lowpan.reassembly_total, which is %d",
+			c.Lowpan.ReassemblyPerSource, c.Lowpan.ReassemblyTotal)
+	}
+	if c.Lowpan.QueuePerNeighbor > c.Lowpan.QueueTotal {
+		fail("lowpan.queue_per_neighbor = %d: want at most lowpan.queue_total, which is %d",
+			c.Lowpan.QueuePerNeighbor, c.Lowpan.QueueTotal)
+	}
+	return errors.Join(errs...)
+}
+
+// Subnets returns the /64 of each radio, in their order. With one entry in Prefixes, radio
+// i has subnet i of it, counted from zero; with several, each must be a /64 and belongs to
+// the radio at its place; with none, generated (a /48 to /64) takes the place of the one.
+func (c *Config) Subnets(generated netip.Prefix) ([]netip.Prefix, error) {
+	n := len(c.Radios)
+	base := generated
+	switch len(c.Prefixes) {
+	case 0:
+	case 1:
+		base = c.Prefixes[0]
+	default:
+		if len(c.Prefixes) != n {
+			return nil, fmt.Errorf("prefixes: want one, or one for each of the %d radios, not %d", n, len(c.Prefixes))
+		}
+		for i, p := range c.Prefixes {
+			if p.Bits() != 64 {
+				return nil, fmt.Errorf("prefixes: %s: want a /64 where each radio has its own", p)
+			}
+			for _, q := range c.Prefixes[:i] {
+				if p == q {
+					return nil, fmt.Errorf("prefixes: %s stands there twice", p)
+				}
+			}
+		}
+		return append([]netip.Prefix(nil), c.Prefixes...), nil
+	}
+	if err := checkPrefix(base); err != nil {
+		return nil, fmt.Errorf("prefixes: %w", err)
+	}
+	if n > 1<<(64-base.Bits()) {
+		return nil, fmt.Errorf("prefixes: %s has room for %d subnets, not for %d radios; want a shorter prefix, or one /64 for each radio",
+			base, 1<<(64-base.Bits()), n)
+	}
+	out := make([]netip.Prefix, n)
+	for i := range out {
+		a := base.Addr().As16()
+		a[6] |= byte(i >> 8)
+		a[7] |= byte(i)
+		out[i] = netip.PrefixFrom(netip.AddrFrom16(a), 64)
+	}
+	return out, nil
+}
+
+// checkPrefix reports why p cannot be the prefix of meshes.
+func checkPrefix(p netip.Prefix) error {
+	const want = `want a unicast IPv6 prefix from /48 to /64 with no bits set beyond its length, such as "fd12:3456:789a::/48"`
+	switch {
+	case !p.IsValid(), !p.Addr().Is6(), p.Addr().Is4In6(), p.Bits() < 48, p.Bits() > 64, p != p.Masked():
+		return errors.New(want)
+	case p.Addr().IsMulticast(), p.Addr().IsLinkLocalUnicast(), p.Addr().IsUnspecified(), p.Addr().IsLoopback():
+		return errors.New(want)
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package config
+
+import "time"
+
+// A Node is what a device (border-router node) can be told.
+type Node struct {
+	Name   string // in logs and at /.well-known/core; empty: made from the EUI-64
+	Radio  Radio
+	ND     NDMode
+	EUI64  EUI64         // 0: made up, a new one each time
+	Short  ShortAddr     // [ShortNone]: none
+	Life   time.Duration // registration lifetime (RFC 6775), whole minutes
+	Socket string        // accepted as everywhere; a device serves no management
+	Log    Log
+}
+
+// DefaultNode returns the defaults of a device.
+func DefaultNode() *Node {
+	return &Node{
+		Radio: "zep://?channel=26&pan=0x0023&mode=client",
+		ND:    ND6775,
+		Short: ShortNone,
+		Life:  15 * time.Minute,
+		Log:   Log{Level: LevelInfo, Format: FormatText},
+	}
+}
+
+// A Sim is what the simulator (border-router sim) can be told.
+type Sim struct {
+	// Router configures the router. Its Radios and Uplink are set by the simulator: one
+	// radio on the medium, and the user-space stack.
+	Router  *Config
+	Nodes   int           // simulated devices, Classic included
+	Classic int           // how many of them speak plain RFC 4861
+	Loss    Percent       // frames lost, each way and hop
+	Delay   time.Duration // added to each frame beside its air time
+	Seed    uint64        // of everything random; 0: a new one each time
+	ZEP     string        // host:port where the medium is open to Wireshark and foreign nodes; empty: not open
+	Speed   float64       // 1: real time, over sockets; other: virtual time, so many times as fast
+	For     time.Duration // ends after this long; 0: when interrupted
+	Plain   bool          // lines instead of a live table, whatever stdout is
+}
+
+// DefaultSim returns the defaults of the simulator.
+func DefaultSim() *Sim {
+	c := Default()
+	c.Uplink = Uplink{Kind: UplinkUser}
+	return &Sim{Router: c, Nodes: 5, Seed: 1, ZEP: "127.0.0.1:17754", Speed: 1}
+}

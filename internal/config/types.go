@@ -1,0 +1,314 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"border-router/ipv6"
+)
+
+// A Radio is the URL of a radio, such as "zep://[::1]:17754?mode=hub&channel=26". Here the
+// scheme and the form have been checked; the radio's package reads the rest.
+type Radio string
+
+// radioSchemes are the radios that can be opened.
+var radioSchemes = []string{"zep"}
+
+// Scheme returns what stands before "://".
+func (r Radio) Scheme() string {
+	s, _, _ := strings.Cut(string(r), ":")
+	return s
+}
+
+// UnmarshalText checks the scheme and that b is a URL.
+func (r *Radio) UnmarshalText(b []byte) error {
+	const want = `want the URL of a radio, such as "zep://?channel=26&pan=0x0023"`
+	scheme, _, ok := strings.Cut(string(b), "://")
+	if !ok {
+		return errors.New(want)
+	}
+	if !slices.Contains(radioSchemes, scheme) {
+		return fmt.Errorf("unknown scheme %q: %s", scheme, want)
+	}
+	if _, err := url.Parse(string(b)); err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		return fmt.Errorf("%w: %s", err, want)
+	}
+	*r = Radio(b)
+	return nil
+}
+
+// MarshalText returns the URL.
+func (r Radio) MarshalText() ([]byte, error) { return []byte(r), nil }
+
+// UplinkKind says what the host port is.
+type UplinkKind uint8
+
+// The kinds of uplink.
+const (
+	UplinkTUN  UplinkKind = iota + 1 // a TUN device of the kernel, which owns our addresses
+	UplinkUser                       // a TCP/IP stack inside the process; needs no privilege
+)
+
+// An Uplink is the host port: "tun://NAME" or "user:".
+type Uplink struct {
+	Kind UplinkKind
+	Name string // of the TUN device: 1 to 15 bytes (IFNAMSIZ)
+}
+
+// String returns the URL.
+func (u Uplink) String() string {
+	switch u.Kind {
+	case UplinkTUN:
+		return "tun://" + u.Name
+	case UplinkUser:
+		return "user:"
+	}
+	return ""
+}
+
+// MarshalText returns the URL.
+func (u Uplink) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// UnmarshalText reads the URL.
+func (u *Uplink) UnmarshalText(b []byte) error {
+	const want = `want "tun://NAME" with a device name of 1 to 15 characters, or "user:"`
+	s := string(b)
+	switch name, ok := strings.CutPrefix(s, "tun://"); {
+	case s == "user:", s == "user://":
+		*u = Uplink{Kind: UplinkUser}
+		return nil
+	case ok && validDevice(name):
+		*u = Uplink{Kind: UplinkTUN, Name: name}
+		return nil
+	}
+	return errors.New(want)
+}
+
+// validDevice reports whether the kernel takes name for a network device (dev_valid_name),
+// and whether it needs no escaping in a URL.
+func validDevice(name string) bool {
+	if name == "" || len(name) > 15 || name == "." || name == ".." {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("/:?#%", c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// A Context is a header-compression context that the router hands out beyond context 0,
+// which is the mesh's prefix (RFC 6775 section 4.2): "ID=PREFIX", or "ID=PREFIX,decompress"
+// for one that nodes must not compress with yet.
+type Context struct {
+	ID       uint8 // 1 to 15
+	Prefix   netip.Prefix
+	Compress bool
+}
+
+// String returns the text form.
+func (c Context) String() string {
+	s := fmt.Sprintf("%d=%s", c.ID, c.Prefix)
+	if !c.Compress {
+		s += ",decompress"
+	}
+	return s
+}
+
+// MarshalText returns the text form.
+func (c Context) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the text form.
+func (c *Context) UnmarshalText(b []byte) error {
+	const want = `want ID=PREFIX with an ID from 1 to 15 and an IPv6 prefix, such as "1=2001:db8:1::/64", and ",decompress" behind it where nodes may not compress with it yet`
+	s, only := strings.CutSuffix(string(b), ",decompress")
+	id, prefix, ok := strings.Cut(s, "=")
+	if !ok {
+		return errors.New(want)
+	}
+	n, err := strconv.ParseUint(id, 10, 8)
+	if err != nil || n < 1 || n > 15 {
+		return errors.New(want)
+	}
+	p, err := netip.ParsePrefix(prefix)
+	if err != nil || !p.Addr().Is6() || p.Addr().Is4In6() || p.Bits() == 0 {
+		return errors.New(want)
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("bits are set beyond the prefix length, want %q", p.Masked())
+	}
+	*c = Context{ID: uint8(n), Prefix: p, Compress: !only}
+	return nil
+}
+
+// A Level is the least severe level that is logged.
+type Level slog.Level
+
+// The levels.
+const (
+	LevelDebug = Level(slog.LevelDebug)
+	LevelInfo  = Level(slog.LevelInfo)
+	LevelWarn  = Level(slog.LevelWarn)
+	LevelError = Level(slog.LevelError)
+)
+
+// String returns "debug", "info", "warn" or "error".
+func (l Level) String() string { return strings.ToLower(slog.Level(l).String()) }
+
+// MarshalText returns what String does.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads a level's name.
+func (l *Level) UnmarshalText(b []byte) error {
+	for _, x := range []Level{LevelDebug, LevelInfo, LevelWarn, LevelError} {
+		if string(b) == x.String() {
+			*l = x
+			return nil
+		}
+	}
+	return errors.New(`want "debug", "info", "warn" or "error"`)
+}
+
+// A Format is how log lines look.
+type Format string
+
+// The formats.
+const (
+	FormatText Format = "text" // key=value
+	FormatJSON Format = "json"
+)
+
+// MarshalText returns the name.
+func (f Format) MarshalText() ([]byte, error) { return []byte(f), nil }
+
+// UnmarshalText reads the name.
+func (f *Format) UnmarshalText(b []byte) error {
+	switch x := Format(b); x {
+	case FormatText, FormatJSON:
+		*f = x
+		return nil
+	}
+	return errors.New(`want "text" or "json"`)
+}
+
+// Logger returns a logger that writes to w.
+func (l Log) Logger(w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: slog.Level(l.Level)}
+	if l.Format == FormatJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// NDMode says which neighbor discovery a device speaks.
+type NDMode uint16
+
+// The modes.
+const (
+	ND6775 NDMode = 6775 // registers its addresses (RFC 6775, RFC 8505)
+	ND4861 NDMode = 4861 // plain neighbor discovery, as lwIP over 802.15.4 does
+)
+
+// MarshalText returns the number of the RFC.
+func (m NDMode) MarshalText() ([]byte, error) { return strconv.AppendUint(nil, uint64(m), 10), nil }
+
+// UnmarshalText reads the number of the RFC.
+func (m *NDMode) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "6775":
+		*m = ND6775
+	case "4861":
+		*m = ND4861
+	default:
+		return errors.New("want 6775 (registers its addresses) or 4861 (plain neighbor discovery, as lwIP)")
+	}
+	return nil
+}
+
+// An EUI64 is an IEEE EUI-64 as a big-endian number; 0 means "make one up".
+type EUI64 uint64
+
+// MarshalText returns eight bytes with colons between, or nothing for 0.
+func (e EUI64) MarshalText() ([]byte, error) {
+	if e == 0 {
+		return nil, nil
+	}
+	return ipv6.EUI64(uint64(e)).MarshalText()
+}
+
+// UnmarshalText reads eight bytes in hexadecimal, with colons, dashes or nothing between.
+func (e *EUI64) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*e = 0
+		return nil
+	}
+	a, err := ipv6.ParseLinkAddr(strings.TrimPrefix(string(b), "0x"))
+	// Bit 0 of the first byte marks a group; all zeros and all ones are nobody's.
+	if err != nil || a.Len() != 8 || a.Uint64() == 0 || a.Uint64()>>56&1 != 0 {
+		return errors.New(`want the EUI-64 of a device: 8 bytes in hexadecimal, such as "02:00:5e:10:00:00:00:01", the first one even`)
+	}
+	*e = EUI64(a.Uint64())
+	return nil
+}
+
+// ShortNone means that a device has no short address.
+const ShortNone ShortAddr = 0xffff
+
+// A ShortAddr is an IEEE 802.15.4 short address, or [ShortNone].
+type ShortAddr uint16
+
+// MarshalText returns four digits in hexadecimal, or "none".
+func (s ShortAddr) MarshalText() ([]byte, error) {
+	if s == ShortNone {
+		return []byte("none"), nil
+	}
+	return fmt.Appendf(nil, "0x%04x", uint16(s)), nil
+}
+
+// UnmarshalText reads hexadecimal with 0x before it, or "none".
+func (s *ShortAddr) UnmarshalText(b []byte) error {
+	if string(b) == "none" {
+		*s = ShortNone
+		return nil
+	}
+	// fffe is "has no short address yet" (IEEE 802.15.4 macShortAddress), ffff broadcast.
+	h, ok := strings.CutPrefix(string(b), "0x")
+	n, err := strconv.ParseUint(h, 16, 16)
+	if !ok || err != nil || n >= 0xfffe {
+		return errors.New(`want a short address from "0x0000" to "0xfffd", or "none"`)
+	}
+	*s = ShortAddr(n)
+	return nil
+}
+
+// A Percent is a share in percent, 0 to 100.
+type Percent float64
+
+// Fraction returns the share as a probability, 0 to 1.
+func (p Percent) Fraction() float64 { return float64(p) / 100 }
+
+// MarshalText returns the number without a sign behind it.
+func (p Percent) MarshalText() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(p), 'g', -1, 64), nil
+}
+
+// UnmarshalText reads a number, with or without "%" behind it.
+func (p *Percent) UnmarshalText(b []byte) error {
+	f, err := strconv.ParseFloat(strings.TrimSuffix(string(b), "%"), 64)
+	if err != nil || !(f >= 0 && f <= 100) {
+		return errors.New("want a percentage from 0 to 100")
+	}
+	*p = Percent(f)
+	return nil
+}
