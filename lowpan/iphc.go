@@ -1,23 +1,76 @@
 package lowpan
 
 import (
-	"time"
+	"encoding/binary"
 
 	"border-router/ipv6"
 )
 
-// CompressOptions says what the receiver of a datagram is known to understand.
-type CompressOptions struct {
-	// Now is the time at which the ends of contexts are looked at; zero ignores them.
-	Now time.Time
+// Limits of a compressed header chain. A datagram beyond them is dropped, not cut.
+const (
+	maxNested     = 4  // IPv6 headers in one datagram, the outermost included
+	maxNHCHeaders = 16 // headers encoded by LOWPAN_NHC in one datagram
+)
 
-	// ElideUDPChecksum leaves out a right UDP checksum (RFC 6282 section 4.3.2). Only for
-	// receivers that are known to restore it.
-	ElideUDPChecksum bool
+// Bits of the first two bytes of LOWPAN_IPHC (RFC 6282 section 3.1.1):
+//
+//	  0                                       1
+//	  0   1   2   3   4   5   6   7   8   9   0   1   2   3   4   5
+//	+---+---+---+---+---+---+---+---+---+---+---+---+---+---+---+---+
+//	| 0 | 1 | 1 |  TF   |NH | HLIM  |CID|SAC|  SAM  | M |DAC|  DAM  |
+//	+---+---+---+---+---+---+---+---+---+---+---+---+---+---+---+---+
+const (
+	iphcDispatch = 0x60
+	iphcNH       = 0x04
+	iphcCID      = 0x80
+	iphcSAC      = 0x40
+	iphcM        = 0x08
+	iphcDAC      = 0x04
+)
 
-	// PlainExtHeaders carries extension headers and tunnelled IPv6 headers as they are
-	// instead of by LOWPAN_NHC (RFC 6282 section 4.2): lwIP and Linux drop the latter.
-	PlainExtHeaders bool
+const (
+	linkLocalHi = 0xfe80 << 48   // fe80::/64
+	shortIID    = 0xff_fe00_0000 // 0000:00ff:fe00:XXXX, what 16 bits in-line stand for (RFC 6282 section 3.1.1)
+)
+
+// iphcInline0 is the number of bytes that TF, NH and HLIM put in-line, by the lower five
+// bits of the first byte.
+var iphcInline0 = func() (t [32]uint8) {
+	for i := range t {
+		t[i] = [4]uint8{4, 3, 1, 0}[i>>3]
+		if i&iphcNH == 0 {
+			t[i]++
+		}
+		if i&3 == 0 {
+			t[i]++
+		}
+	}
+	return
+}()
+
+// iphcInline1 is the number of bytes that CID and both addresses put in-line, by the
+// second byte; iphcReserved where an address mode is reserved.
+var iphcInline1 = func() (t [256]uint8) {
+	src := [8]uint8{16, 8, 2, 0, 0, 8, 2, 0}
+	dst := [16]uint8{16, 8, 2, 0, iphcReserved, 8, 2, 0, 16, 6, 4, 1, 6, iphcReserved, iphcReserved, iphcReserved}
+	for i := range t {
+		t[i] = src[i>>4&7] + uint8(i>>7) + dst[i&15]
+		if dst[i&15] == iphcReserved {
+			t[i] = iphcReserved
+		}
+	}
+	return
+}()
+
+const iphcReserved = 0xff
+
+// iphcHopLimit is what HLIM stands for; 0 is in-line.
+var iphcHopLimit = [4]uint8{0, 1, 64, 255}
+
+// An iid is an interface identifier that an address may have been elided to, if ok.
+type iid struct {
+	v  uint64
+	ok bool
 }
 
 // A Result says what [Contexts.DecompressFirst] has restored.
@@ -30,11 +83,11 @@ type Result struct {
 // section 5.1) one with its dispatch, into dst[:cap(dst)] and returns its length in bytes.
 // size is the datagram_size of the FRAG1 header that b came behind, 0 for a whole datagram.
 // With a size, n may be smaller than it: the rest comes with further fragments; an elided
-// UDP checksum is then [DropChecksum], for [Contexts.DecompressFirst] to handle. dst and b
-// must not overlap. The error is a [Drop].
+// UDP checksum is then [DropChecksum], for [Contexts.DecompressFirst] to handle. All length
+// fields are those of the whole datagram. dst and b must not overlap. The error is a [Drop].
 func (c *Contexts) Decompress(dst, b []byte, l Link, size int) (n int, err error) {
 	r, err := c.DecompressFirst(dst, b, l, size)
-	if err == nil && r.Checksum != 0 {
+	if r.Checksum != 0 {
 		return 0, DropChecksum
 	}
 	return r.N, err
@@ -43,21 +96,272 @@ func (c *Contexts) Decompress(dst, b []byte, l Link, size int) (n int, err error
 // DecompressFirst is Decompress for a first fragment. Where the sender left out a UDP
 // checksum and size says that there is more to come, r.Checksum is the offset of that UDP
 // header: call [FinishChecksum] with it once the datagram is whole.
+//
+// With a size, an uncompressed first fragment may end inside the IPv6 header: check the
+// reassembled datagram with [ipv6.Parse].
 func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, err error) {
-	return Result{}, DropDispatch
+	dst = dst[:cap(dst)]
+	over := DropTooLong
+	if size != 0 {
+		if size < ipv6.HeaderLen {
+			return r, DropLength
+		}
+		if size > len(dst) {
+			return r, DropTooLong
+		}
+		dst, over = dst[:size], DropLength
+	}
+	if len(b) == 0 {
+		return r, DropTruncated
+	}
+	if b[0]&0xe0 != iphcDispatch {
+		return decompressPlain(dst, b, size, over)
+	}
+	if len(dst) < ipv6.HeaderLen {
+		return r, over
+	}
+	in, drop := c.decodeIPHC((*[ipv6.HeaderLen]byte)(dst), b, iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()})
+	if drop != 0 {
+		return r, drop
+	}
+	out, udp, sumAt := ipv6.HeaderLen, 0, 0
+	var inner [maxNested]uint16 // offsets of tunnelled IPv6 headers, 0 behind the last
+	if b[0]&iphcNH != 0 {
+		isUDP := in < len(b) && b[in]&nhcUDPMask == nhcUDP
+		if isUDP {
+			dst[6] = ipv6.ProtoUDP
+		} else if in, out, isUDP, drop = c.decodeChain(dst, b, in, &inner, over); drop != 0 {
+			return r, drop
+		}
+		if isUDP {
+			udp = out
+			var elided bool
+			if in, elided, drop = decodeUDP(dst[udp:], b, in, over); drop != 0 {
+				return r, drop
+			}
+			if elided {
+				sumAt = udp
+			}
+			out += udpHeaderLen
+		}
+	}
+	rest := b[in:]
+	n := out + len(rest)
+	if n > len(dst) {
+		return r, over
+	}
+	copy(dst[out:], rest)
+	total := n
+	if size != 0 {
+		total = size
+	}
+	if total-ipv6.HeaderLen > 0xffff {
+		return r, DropTooLong
+	}
+	binary.BigEndian.PutUint16(dst[4:], uint16(total-ipv6.HeaderLen))
+	for _, at := range inner {
+		if at == 0 {
+			break
+		}
+		binary.BigEndian.PutUint16(dst[at+4:], uint16(total-int(at)-ipv6.HeaderLen))
+	}
+	if udp != 0 {
+		binary.BigEndian.PutUint16(dst[udp+4:], uint16(total-udp))
+		if sumAt != 0 {
+			if n < total {
+				r.Checksum = sumAt
+			} else if err := FinishChecksum(dst[:n], sumAt); err != nil {
+				return r, err
+			}
+		}
+	}
+	r.N = n
+	return r, nil
 }
 
-// FinishChecksum computes the checksum of the UDP header at offset off of the whole
-// datagram p and stores it there (RFC 6282 section 4.3.2). off is the Checksum of the
-// [Result] of the first fragment. The error is a [Drop].
-func FinishChecksum(p []byte, off int) error {
-	return DropChecksum
+// decompressPlain restores a datagram whose dispatch is not that of IPHC: the uncompressed
+// one, or none at all.
+func decompressPlain(dst, b []byte, size int, over Drop) (r Result, err error) {
+	if d := Classify(b); d != DispatchIPv6 {
+		return r, d.Drop()
+	}
+	b = b[1:]
+	if size == 0 {
+		p, err := ipv6.Parse(b)
+		if err != nil {
+			if err == ipv6.DropVersion {
+				return r, DropVersion
+			}
+			if len(b) < ipv6.HeaderLen {
+				return r, DropTruncated
+			}
+			return r, DropLength
+		}
+		b = p // bytes behind the datagram are not ours
+	}
+	if len(b) == 0 {
+		return r, DropTruncated
+	}
+	if b[0]>>4 != 6 {
+		return r, DropVersion
+	}
+	if size != 0 && len(b) >= 6 && int(binary.BigEndian.Uint16(b[4:]))+ipv6.HeaderLen != size {
+		return r, DropLength
+	}
+	if len(b) > len(dst) {
+		return r, over
+	}
+	r.N = copy(dst, b)
+	return r, nil
 }
 
-// Compress appends to dst the dispatch and compressed headers of p, as short as contexts,
-// link addresses and options allow, and returns the extended slice and how many bytes of p
-// they stand for: what follows on the air is p[consumed:]. The error is a [Drop].
-func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions) (hdr []byte, consumed int, err error) {
-	dst = append(dst, 0x41)
-	return dst, 0, nil
+// decodeIPHC restores the IPv6 header at the start of b, which is known to begin with the
+// dispatch of IPHC, into h and returns how many bytes of b it took. The payload length and,
+// where NH is set, the next header are left for the caller.
+func (c *Contexts) decodeIPHC(h *[ipv6.HeaderLen]byte, b []byte, src, dst iid) (n int, drop Drop) {
+	if len(b) < 2 {
+		return 0, DropTruncated
+	}
+	b0, b1 := b[0], b[1]
+	addr := iphcInline1[b1]
+	if addr == iphcReserved {
+		return 0, DropReserved
+	}
+	if len(b) < 2+int(iphcInline0[b0&31])+int(addr) {
+		return 0, DropTruncated
+	}
+	n = 2
+	var sci, dci uint8
+	if b1&iphcCID != 0 {
+		sci, dci = b[2]>>4, b[2]&15
+		n = 3
+	}
+
+	// Traffic class: in-line the two bits of ECN come first (RFC 6282 section 3.1.1), in
+	// the IPv6 header last (RFC 3168).
+	first := uint32(6) << 28
+	switch b0 >> 3 & 3 {
+	case 0:
+		v := binary.BigEndian.Uint32(b[n:])
+		first |= v>>30<<20 | v>>24&0x3f<<22 | v&0xfffff
+		n += 4
+	case 1:
+		v := uint32(b[n])<<16 | uint32(binary.BigEndian.Uint16(b[n+1:]))
+		first |= v>>22<<20 | v&0xfffff
+		n += 3
+	case 2:
+		v := uint32(b[n])
+		first |= v>>6<<20 | v&0x3f<<22
+		n++
+	}
+	binary.BigEndian.PutUint32(h[:], first)
+	var next uint8
+	if b0&iphcNH == 0 {
+		next = b[n]
+		n++
+	}
+	h[6] = next
+	h[7] = iphcHopLimit[b0&3]
+	if b0&3 == 0 {
+		h[7] = b[n]
+		n++
+	}
+
+	var hi, lo uint64
+	switch b1 >> 4 & 7 { // SAC, SAM
+	case 0:
+		hi, lo = binary.BigEndian.Uint64(b[n:]), binary.BigEndian.Uint64(b[n+8:])
+		n += 16
+	case 1:
+		hi, lo = linkLocalHi, binary.BigEndian.Uint64(b[n:])
+		n += 8
+	case 2:
+		hi, lo = linkLocalHi, shortIID|uint64(binary.BigEndian.Uint16(b[n:]))
+		n += 2
+	case 3:
+		if !src.ok {
+			return 0, DropLinkAddr
+		}
+		hi, lo = linkLocalHi, src.v
+	case 4: // the unspecified address
+	default:
+		e := &c.e[sci]
+		if c.valid>>sci&1 == 0 {
+			return 0, DropContext
+		}
+		v := src.v
+		switch b1 >> 4 & 3 {
+		case 1:
+			v = binary.BigEndian.Uint64(b[n:])
+			n += 8
+		case 2:
+			v = shortIID | uint64(binary.BigEndian.Uint16(b[n:]))
+			n += 2
+		case 3:
+			if !src.ok && e.maskLo != ^uint64(0) {
+				return 0, DropLinkAddr
+			}
+		}
+		hi, lo = e.hi, e.lo|v&^e.maskLo
+	}
+	binary.BigEndian.PutUint64(h[8:], hi)
+	binary.BigEndian.PutUint64(h[16:], lo)
+
+	switch b1 & 15 { // M, DAC, DAM
+	case 0, 8:
+		hi, lo = binary.BigEndian.Uint64(b[n:]), binary.BigEndian.Uint64(b[n+8:])
+		n += 16
+	case 1:
+		hi, lo = linkLocalHi, binary.BigEndian.Uint64(b[n:])
+		n += 8
+	case 2:
+		hi, lo = linkLocalHi, shortIID|uint64(binary.BigEndian.Uint16(b[n:]))
+		n += 2
+	case 3:
+		if !dst.ok {
+			return 0, DropLinkAddr
+		}
+		hi, lo = linkLocalHi, dst.v
+	case 5, 6, 7:
+		e := &c.e[dci]
+		if c.valid>>dci&1 == 0 {
+			return 0, DropContext
+		}
+		v := dst.v
+		switch b1 & 3 {
+		case 1:
+			v = binary.BigEndian.Uint64(b[n:])
+			n += 8
+		case 2:
+			v = shortIID | uint64(binary.BigEndian.Uint16(b[n:]))
+			n += 2
+		case 3:
+			if !dst.ok && e.maskLo != ^uint64(0) {
+				return 0, DropLinkAddr
+			}
+		}
+		hi, lo = e.hi, e.lo|v&^e.maskLo
+	case 9: // ffXX::00XX:XXXX:XXXX
+		hi = 0xff<<56 | uint64(b[n])<<48
+		lo = uint64(b[n+1])<<32 | uint64(binary.BigEndian.Uint32(b[n+2:]))
+		n += 6
+	case 10: // ffXX::00XX:XXXX
+		hi = 0xff<<56 | uint64(b[n])<<48
+		lo = uint64(binary.BigEndian.Uint32(b[n:])) & 0xffffff
+		n += 4
+	case 11: // ff02::00XX
+		hi, lo = 0xff02<<48, uint64(b[n])
+		n++
+	case 12: // ffXX:XXLL:PPPP:PPPP:PPPP:PPPP:XXXX:XXXX (RFC 3306, RFC 3956)
+		e := &c.e[dci]
+		if c.valid>>dci&1 == 0 {
+			return 0, DropContext
+		}
+		hi = 0xff<<56 | uint64(binary.BigEndian.Uint16(b[n:]))<<40 | uint64(e.plen)<<32 | e.hi>>32
+		lo = e.hi<<32 | uint64(binary.BigEndian.Uint32(b[n+2:]))
+		n += 6
+	}
+	binary.BigEndian.PutUint64(h[24:], hi)
+	binary.BigEndian.PutUint64(h[32:], lo)
+	return n, 0
 }
