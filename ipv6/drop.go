@@ -15,6 +15,7 @@ const (
 	DropFragment                          // fragment malformed, overlapping or too large
 	DropReassemblyTimeout                 // fragments did not complete in time
 	DropReassemblyLimit                   // no room for another reassembly
+	DropDuplicate                         // fragment that is here already
 	numDrops
 )
 
@@ -28,6 +29,7 @@ var dropText = [numDrops]string{
 	DropFragment:          "ip_fragment_malformed",
 	DropReassemblyTimeout: "ip_reassembly_timeout",
 	DropReassemblyLimit:   "ip_reassembly_limit",
+	DropDuplicate:         "ip_fragment_duplicate",
 }
 
 // Error returns the reason as a metric label.
