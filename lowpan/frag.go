@@ -106,9 +106,9 @@ func (c *cutter) first(room int) int {
 	return n - (c.consumed+n)&7
 }
 
-// next appends the next payload, at most room bytes, to dst and reports whether it is the
+// cut appends the next payload, at most room bytes, to dst and reports whether it is the
 // last one. The datagram must fit.
-func (c *cutter) next(dst []byte, room int) (_ []byte, last bool) {
+func (c *cutter) cut(dst []byte, room int) (_ []byte, last bool) {
 	rest := len(c.b) - c.pos
 	if c.pos == 0 {
 		if rest <= room {

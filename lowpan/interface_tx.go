@@ -1,0 +1,202 @@
+package lowpan
+
+import (
+	"time"
+
+	"border-router/ieee802154"
+	"border-router/ipv6"
+)
+
+const (
+	maxMACFrame = ieee802154.MaxFrame - ieee802154.FCSLen
+	seqOffset   = 2      // of the sequence number in the MAC header
+	pendingBit  = 1 << 4 // Frame Pending, in the first byte of the MAC header
+)
+
+// Output queues the packet p for the neighbour dst. The zero dst is the broadcast address
+// for a multicast packet. Where its queue, or all of them, are full, the oldest packet in
+// the fullest makes room. An error, a [Drop], means that p was not taken: no neighbour, or
+// longer than the MTU. Output keeps no part of p.
+func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) error {
+	if len(p) > ipv6.MinMTU {
+		return DropTooLong
+	}
+	switch dst.Len() {
+	case 0:
+		if !p.IsMulticast() {
+			return DropNoLinkAddr
+		}
+		dst = ipv6.BroadcastShort
+	case 2:
+		if dst != ipv6.BroadcastShort && !i.origin(dst) {
+			return DropNoLinkAddr
+		}
+	case 8:
+		if dst == i.own {
+			return DropNoLinkAddr
+		}
+	default:
+		return DropNoLinkAddr
+	}
+	nb := i.q.admit(dst)
+	if nb == nil {
+		return DropQueueTotal
+	}
+	d := i.q.get()
+	o := nb.options
+	o.Now = now
+	hdr, consumed, err := i.contexts.Compress(d.buf[:0], p, Link{i.own, dst, i.cfg.PAN}, o)
+	if err == nil {
+		d.cutter = cutter{hdr: len(hdr), consumed: consumed}
+		d.b = append(hdr, p[consumed:]...)
+	}
+	room := maxMACFrame - int(nb.hdrLen)
+	if err != nil || len(d.b) > datagramCap || !d.fits(room) {
+		// Compression made it longer, or longer than the first fragment, which has to
+		// hold all of it. RFC 4944 section 5.1: 41, "uncompressed IPv6 addresses".
+		d.cutter = cutter{hdr: 1}
+		d.b = append(append(d.buf[:0], 0x41), p...)
+	}
+	idle := i.q.ready == 0 && i.current == nil
+	i.q.push(now, nb, d)
+	i.stats.DatagramsOut++
+	if idle && i.cfg.Wake != nil {
+		i.cfg.Wake()
+	}
+	return nil
+}
+
+// setup writes the MAC header for nb. It is that of RIOT, Zephyr and OpenThread, and
+// accepted by lwIP, Linux and Contiki-NG: a data frame of version 2006, which payloads of
+// more than 102 bytes need (IEEE 802.15.4-2006 section 7.2.3), with PAN ID compression and
+// our extended address, asking for an acknowledgment unless it is a broadcast.
+func (i *Interface) setup(nb *neighbor) {
+	f := ieee802154.Frame{
+		Type:             ieee802154.TypeData,
+		Version:          ieee802154.Version2006,
+		PANIDCompression: true,
+		DstPAN:           i.cfg.PAN,
+		Dst:              ieee802154.Addr{V: nb.dst.Uint64(), Mode: ieee802154.AddrExtended},
+		Src:              ieee802154.Extended(i.cfg.EUI64),
+	}
+	if nb.dst.Len() == 2 {
+		f.Dst.Mode = ieee802154.AddrShort
+	}
+	nb.unicast = nb.dst != ipv6.BroadcastShort
+	f.AckRequest = nb.unicast
+	b, err := f.AppendBinary(nb.hdr[:0])
+	if err != nil {
+		panic("lowpan: MAC header: " + err.Error())
+	}
+	nb.hdrLen = uint8(len(b))
+	p := i.Peer(nb.dst)
+	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: p.PlainExtHeaders}
+}
+
+// Next cuts the next frames for the radio into tx, each into the Data it has, whose
+// capacity is at least [ieee802154.MaxFrame], and returns how many there are, at most
+// [MaxBatch]. It returns 0 when nothing waits, and as long as the batch before has not
+// come back by [Interface.Done].
+//
+// Frame Pending is set on every fragment to one neighbour but the last, as RIOT does: more
+// does follow at once, and who sleeps between frames stays awake for it; others do not look
+// at it.
+func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
+	if len(i.flight) > 0 {
+		return 0
+	}
+	n := 0
+	for ; n < min(len(tx), MaxBatch); n++ {
+		d := i.current
+		if d == nil {
+			if d = i.q.next(now); d == nil {
+				break
+			}
+			d.tag = i.tag
+			i.tag++
+		}
+		nb := d.to
+		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
+		b[seqOffset] = i.dsn
+		i.dsn++
+		b, last := d.cut(b, maxMACFrame-int(nb.hdrLen))
+		if !last && nb.unicast {
+			b[0] |= pendingBit
+		}
+		tx[n] = ieee802154.TxFrame{Data: b, More: !last}
+		i.flight = append(i.flight, flight{d, last})
+		if i.current = d; last {
+			i.current = nil
+		}
+	}
+	if n > 0 {
+		tx[n-1].More = false // of this batch
+	}
+	return n
+}
+
+// Done takes the batch of the last Next back, each frame with what became of it. Of a
+// datagram of which one frame failed the rest is given up.
+func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
+	var failed *datagram
+	for k, f := range i.flight {
+		status, size := ieee802154.TxClosed, 0
+		if k < len(tx) {
+			status, size = tx[k].Status, len(tx[k].Data)
+			i.stats.FrameAttempts += uint64(tx[k].Attempts)
+		}
+		i.flight[k].d = nil
+		if status.OK() {
+			i.stats.FramesOut++
+			i.stats.BytesOut += uint64(size)
+		} else {
+			i.stats.FramesFailed++
+		}
+		if f.d == failed {
+			continue
+		}
+		// A datagram that failed is unused by now, and may be what comes next in its turn.
+		failed = nil
+		dst := f.d.to.dst
+		switch {
+		case !status.OK():
+			failed = f.d
+			if i.current == f.d {
+				i.current = nil
+			}
+			i.q.discard(f.d, txDrop(status))
+			if status == ieee802154.TxNoAck {
+				i.linkStatus(now, dst, false)
+			}
+		case f.last:
+			i.stats.DatagramsSent++
+			i.q.release(f.d)
+			if status == ieee802154.TxAcked {
+				i.linkStatus(now, dst, true)
+			}
+		}
+	}
+	i.flight = i.flight[:0]
+}
+
+func (i *Interface) linkStatus(now time.Time, dst ipv6.LinkAddr, ok bool) {
+	if i.cfg.LinkStatus != nil {
+		i.cfg.LinkStatus(now, dst, ok)
+	}
+}
+
+// dropTx counts a datagram that is not sent.
+func (i *Interface) dropTx(d *datagram, why Drop) {
+	i.stats.TxDrops[why]++
+	i.debug("datagram dropped", why, d.to.dst)
+}
+
+func txDrop(s ieee802154.TxStatus) Drop {
+	switch s {
+	case ieee802154.TxNoAck:
+		return DropNoAck
+	case ieee802154.TxChannelBusy:
+		return DropChannelBusy
+	}
+	return DropRadio
+}

@@ -1,0 +1,370 @@
+package lowpan
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"time"
+
+	"border-router/ipv6"
+)
+
+const (
+	// The longest compressed datagram: a packet of 1280 bytes behind a dispatch. Headers
+	// that compression makes longer are sent uncompressed.
+	datagramCap = 1 + ipv6.MinMTU
+
+	// What a neighbour may send in its turn, in bytes: one full datagram, or several
+	// small ones.
+	quantum = ipv6.MinMTU
+)
+
+// A datagram is a compressed packet that waits for the radio or is with it.
+type datagram struct {
+	cutter
+	to   *neighbor
+	next *datagram // in the neighbour's queue, or in the list of unused ones
+	at   time.Time // when it was queued
+	buf  [datagramCap]byte
+}
+
+// A neighbor is a link-layer destination and the datagrams that wait for it.
+type neighbor struct {
+	dst     ipv6.LinkAddr
+	unicast bool
+	hdrLen  uint8
+	hdr     [24]byte // MAC header but for the sequence number and Frame Pending
+	options CompressOptions
+
+	head, tail *datagram
+	n          int // datagrams waiting
+	bytes      int // compressed bytes waiting
+	refs       int // datagrams waiting or with the radio
+	deficit    int // bytes that may still be sent in this turn
+
+	// CoDel (RFC 8289 section 4.2).
+	firstAbove, dropNext time.Time
+	count, lastCount     int
+	dropping             bool
+
+	hashNext         *neighbor
+	active           bool
+	nextActive       *neighbor
+	idlePrev, idleNx *neighbor // list of those with refs 0 that are not active
+}
+
+// A queue holds what waits for the radio: a queue for each neighbour, which are served in
+// turn, each the same number of bytes (deficit round robin), and whose delay is bounded by
+// CoDel. What it may hold, it may hold of everything in all.
+type queue struct {
+	limits Limits
+	seed   uint64
+	drop   func(d *datagram, why Drop) // counts; the queue releases d
+	setup  func(nb *neighbor)          // fills in hdr, hdrLen, unicast and options from dst
+
+	total int // datagrams waiting or with the radio
+	ready int // datagrams waiting
+	bytes int // compressed bytes of total
+
+	byDst               []*neighbor // hash buckets
+	neighbors           int         // allocated
+	idleOld, idleNew    *neighbor
+	activeHead, activeT *neighbor
+	free                *datagram
+}
+
+func (q *queue) init(l Limits) {
+	q.limits = l
+	q.seed = rand.Uint64()
+	q.byDst = make([]*neighbor, 1<<bits.Len(uint(l.QueueDatagrams)))
+}
+
+func (q *queue) bucket(dst ipv6.LinkAddr) **neighbor {
+	return &q.byDst[int(hashAddr(dst, q.seed))&(len(q.byDst)-1)]
+}
+
+// lookup returns the neighbour dst where it is known, or nil.
+func (q *queue) lookup(dst ipv6.LinkAddr) *neighbor {
+	for nb := *q.bucket(dst); nb != nil; nb = nb.hashNext {
+		if nb.dst == dst {
+			return nb
+		}
+	}
+	return nil
+}
+
+// admit returns the queue for dst with room for one datagram in it, and in all. It drops
+// the oldest datagrams where there is none; nil means that everything is with the radio.
+func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
+	nb := q.lookup(dst)
+	if nb != nil && nb.n >= q.limits.QueuePerNeighbor {
+		q.discard(nb.pop(q), DropQueueFull)
+	}
+	if q.total >= q.limits.QueueDatagrams {
+		long := q.longest()
+		if long == nil {
+			return nil
+		}
+		q.discard(long.pop(q), DropQueueTotal)
+	}
+	if nb != nil {
+		return nb
+	}
+	// One more neighbour than datagrams: so there always is one with neither.
+	if nb = q.idleOld; nb == nil && q.neighbors > q.limits.QueueDatagrams {
+		q.sweep()
+		nb = q.idleOld
+	}
+	if nb == nil {
+		nb = new(neighbor)
+		q.neighbors++
+	} else {
+		q.unidle(nb)
+		p := q.bucket(nb.dst)
+		for *p != nb {
+			p = &(*p).hashNext
+		}
+		*p = nb.hashNext
+		*nb = neighbor{}
+	}
+	nb.dst = dst
+	q.setup(nb)
+	p := q.bucket(dst)
+	nb.hashNext, *p = *p, nb
+	q.idle(nb)
+	return nb
+}
+
+// get returns an unused datagram.
+func (q *queue) get() *datagram {
+	d := q.free
+	if d == nil {
+		return new(datagram)
+	}
+	q.free, d.next = d.next, nil
+	return d
+}
+
+// push appends d, which is for nb.
+func (q *queue) push(now time.Time, nb *neighbor, d *datagram) {
+	d.to, d.at, d.next = nb, now, nil
+	if nb.refs == 0 && !nb.active {
+		q.unidle(nb)
+	}
+	if nb.tail != nil {
+		nb.tail.next = d
+	} else {
+		nb.head = d
+	}
+	nb.tail = d
+	nb.n++
+	nb.refs++
+	nb.bytes += len(d.b)
+	q.total++
+	q.ready++
+	q.bytes += len(d.b)
+	if !nb.active {
+		nb.deficit = quantum
+		q.activate(nb)
+	}
+}
+
+func (q *queue) activate(nb *neighbor) {
+	nb.active, nb.nextActive = true, nil
+	if q.activeT != nil {
+		q.activeT.nextActive = nb
+	} else {
+		q.activeHead = nb
+	}
+	q.activeT = nb
+}
+
+// deactivate takes the head off the list of active neighbours.
+func (q *queue) deactivate() *neighbor {
+	nb := q.activeHead
+	if q.activeHead = nb.nextActive; q.activeHead == nil {
+		q.activeT = nil
+	}
+	nb.active, nb.nextActive = false, nil
+	return nb
+}
+
+// next returns the datagram whose turn it is, which is from now on with the radio, or nil.
+func (q *queue) next(now time.Time) *datagram {
+	for nb := q.activeHead; nb != nil; nb = q.activeHead {
+		if nb.head == nil {
+			q.deactivate()
+			if nb.refs == 0 {
+				q.idle(nb)
+			}
+			continue
+		}
+		if nb.deficit <= 0 {
+			nb.deficit += quantum
+			q.activate(q.deactivate())
+			continue
+		}
+		if d := nb.dequeue(q, now); d != nil {
+			nb.deficit -= len(d.b)
+			return d
+		}
+	}
+	return nil
+}
+
+// discard drops a datagram that was taken out of its queue.
+func (q *queue) discard(d *datagram, why Drop) {
+	q.drop(d, why)
+	q.release(d)
+}
+
+// release takes back a datagram that was sent or dropped.
+func (q *queue) release(d *datagram) {
+	nb := d.to
+	nb.refs--
+	q.total--
+	q.bytes -= len(d.b)
+	if nb.refs == 0 && !nb.active {
+		q.idle(nb)
+	}
+	d.to, d.b = nil, nil
+	d.next, q.free = q.free, d
+}
+
+// idle appends nb to the list of neighbours without datagrams, the longest unused first.
+func (q *queue) idle(nb *neighbor) {
+	nb.idlePrev, nb.idleNx = q.idleNew, nil
+	if q.idleNew != nil {
+		q.idleNew.idleNx = nb
+	} else {
+		q.idleOld = nb
+	}
+	q.idleNew = nb
+}
+
+func (q *queue) unidle(nb *neighbor) {
+	if nb.idlePrev != nil {
+		nb.idlePrev.idleNx = nb.idleNx
+	} else {
+		q.idleOld = nb.idleNx
+	}
+	if nb.idleNx != nil {
+		nb.idleNx.idlePrev = nb.idlePrev
+	} else {
+		q.idleNew = nb.idlePrev
+	}
+	nb.idlePrev, nb.idleNx = nil, nil
+}
+
+// sweep takes the neighbours that were emptied by drops out of the list of active ones.
+func (q *queue) sweep() {
+	var head, tail *neighbor
+	for nb := q.activeHead; nb != nil; {
+		next := nb.nextActive
+		nb.nextActive = nil
+		switch {
+		case nb.head != nil && tail == nil:
+			head, tail = nb, nb
+		case nb.head != nil:
+			tail.nextActive, tail = nb, nb
+		default:
+			nb.active = false
+			if nb.refs == 0 {
+				q.idle(nb)
+			}
+		}
+		nb = next
+	}
+	q.activeHead, q.activeT = head, tail
+}
+
+// longest returns the neighbour with most bytes waiting, or nil. It looks at every active
+// one, at most Limits.QueueDatagrams, and only when the interface is full.
+func (q *queue) longest() (long *neighbor) {
+	for nb := q.activeHead; nb != nil; nb = nb.nextActive {
+		if nb.head != nil && (long == nil || nb.bytes > long.bytes) {
+			long = nb
+		}
+	}
+	return long
+}
+
+// pop takes the oldest datagram out of the queue.
+func (nb *neighbor) pop(q *queue) *datagram {
+	d := nb.head
+	if nb.head = d.next; nb.head == nil {
+		nb.tail = nil
+	}
+	d.next = nil
+	nb.n--
+	nb.bytes -= len(d.b)
+	q.ready--
+	return d
+}
+
+// fresh pops the oldest datagram that is not too old to be sent, or nil, and says whether
+// the delay has been above the target for so long that it may be dropped: the function
+// dodequeue of RFC 8289 section 5.6.
+func (nb *neighbor) fresh(q *queue, now time.Time) (d *datagram, mayDrop bool) {
+	for {
+		if nb.head == nil {
+			nb.firstAbove = time.Time{}
+			return nil, false
+		}
+		d = nb.pop(q)
+		delay := now.Sub(d.at)
+		if delay >= q.limits.QueueMaxDelay {
+			q.discard(d, DropQueueDelay)
+			continue
+		}
+		if delay < q.limits.QueueTarget || nb.bytes <= ipv6.MinMTU {
+			nb.firstAbove = time.Time{}
+			return d, false
+		}
+		if nb.firstAbove.IsZero() {
+			nb.firstAbove = now.Add(q.limits.QueueInterval)
+			return d, false
+		}
+		return d, !now.Before(nb.firstAbove)
+	}
+}
+
+// dequeue pops the next datagram to send, or nil: the function deque of RFC 8289
+// section 5.5.
+func (nb *neighbor) dequeue(q *queue, now time.Time) *datagram {
+	d, mayDrop := nb.fresh(q, now)
+	if d == nil || !mayDrop {
+		nb.dropping = false
+		return d
+	}
+	interval := q.limits.QueueInterval
+	if nb.dropping {
+		for !now.Before(nb.dropNext) && nb.dropping {
+			q.discard(d, DropQueueDelay)
+			nb.count++
+			if d, mayDrop = nb.fresh(q, now); !mayDrop {
+				nb.dropping = false
+			} else {
+				nb.dropNext = controlLaw(nb.dropNext, interval, nb.count)
+			}
+		}
+		return d
+	}
+	q.discard(d, DropQueueDelay)
+	d, _ = nb.fresh(q, now)
+	nb.dropping = true
+	// "If min went above target close to when we last went below it, assume that the drop
+	// rate that controlled the queue on the last cycle is a good starting point."
+	delta := nb.count - nb.lastCount
+	nb.count = 1
+	if delta > 1 && now.Sub(nb.dropNext) < 16*interval {
+		nb.count = delta
+	}
+	nb.dropNext = controlLaw(now, interval, nb.count)
+	nb.lastCount = nb.count
+	return d
+}
+
+func controlLaw(t time.Time, interval time.Duration, count int) time.Time {
+	return t.Add(time.Duration(float64(interval) / math.Sqrt(float64(count))))
+}

@@ -1,0 +1,61 @@
+package lowpan
+
+// NumDrops is one more than the largest [Drop]: the length of an array indexed by Drop.
+const NumDrops = int(numDrops)
+
+// Stats are the counters of an [Interface].
+//
+// What came in is counted in frames, and at any time
+//
+//	FramesIn = FramesDelivered + FramesHeld + sum of RxDrops
+//
+// What goes out is counted in datagrams, and at any time
+//
+//	DatagramsOut = DatagramsSent + DatagramsQueued + sum of TxDrops
+//
+// A packet that [Interface.Output] refused with an error is in neither.
+type Stats struct {
+	FramesIn        uint64 // frames given to Input
+	FramesDelivered uint64 // frames that became packets
+	FramesHeld      uint64 // fragments of unfinished datagrams
+	BytesIn         uint64 // bytes of FramesIn, without FCS
+	DatagramsIn     uint64 // packets delivered
+
+	DatagramsOut    uint64 // packets accepted by Output
+	DatagramsSent   uint64 // all their frames were sent, and acknowledged where that is known
+	DatagramsQueued uint64 // waiting for the radio or with it
+	FramesOut       uint64 // frames sent
+	FramesFailed    uint64 // frames that were with the radio and not sent, or not acknowledged
+	FrameAttempts   uint64 // times that frames were on the air, retries included
+	BytesOut        uint64 // bytes of FramesOut, without FCS
+
+	Reassemblies     uint64 // unfinished datagrams
+	ReassembledBytes uint64 // memory that reassembly buffers take, in bytes
+	QueuedBytes      uint64 // compressed bytes of DatagramsQueued
+
+	RxDrops [NumDrops]uint64 // frames, indexed by Drop
+	TxDrops [NumDrops]uint64 // datagrams, indexed by Drop
+}
+
+// FramesDropped returns the sum of RxDrops.
+func (s *Stats) FramesDropped() uint64 { return sum(&s.RxDrops) }
+
+// DatagramsDropped returns the sum of TxDrops.
+func (s *Stats) DatagramsDropped() uint64 { return sum(&s.TxDrops) }
+
+// Drops calls yield with each reason that occurred and how often: frames received and
+// datagrams not sent together, of which no reason counts both.
+func (s *Stats) Drops(yield func(reason string, n uint64) bool) {
+	for d := range s.RxDrops {
+		if n := s.RxDrops[d] + s.TxDrops[d]; n > 0 && !yield(Drop(d).Error(), n) {
+			return
+		}
+	}
+}
+
+func sum(a *[NumDrops]uint64) (n uint64) {
+	for _, v := range a {
+		n += v
+	}
+	return n
+}
