@@ -73,7 +73,9 @@ type Counters struct {
 	Dropped    uint64 `json:"dropped"`    // sum of the drops
 	Sent       uint64 `json:"sent"`       // out of this port, whoever made them
 	Originated uint64 `json:"originated"` // of those, made by the router itself
-	Failed     uint64 `json:"failed"`     // could not be sent: the port refused them
+
+	// SendFailures: made by the router itself and refused by the port.
+	SendFailures uint64 `json:"send_failures"`
 
 	ReceivedBytes uint64 `json:"received_bytes"`
 	SentBytes     uint64 `json:"sent_bytes"`
@@ -101,18 +103,21 @@ type Radio struct {
 
 // A Neighbor is one entry of the answer to GET /v1/neighbors.
 type Neighbor struct {
-	Port       string     `json:"port"`
-	Addr       netip.Addr `json:"addr"`
-	LinkAddr   string     `json:"lladdr"` // empty while it is being resolved
-	State      string     `json:"state"`  // RFC 4861 section 7.3.2: "incomplete", "reachable", "stale", "delay", "probe"; RFC 6775: "registered", "tentative"
-	Registered bool       `json:"registered"`
-	Lifetime   float64    `json:"lifetime_s"`     // of the registration, what is left; 0 where there is none
-	RSSI       *int       `json:"rssi_dbm"`       // of the last frame; null where the radio does not say
-	LQI        *int       `json:"lqi"`            // the same
-	LastHeard  *float64   `json:"last_heard_s"`   // seconds ago; null: never since the start
-	ROVR       string     `json:"rovr,omitempty"` // owner of the registration (RFC 8505)
-	TID        *uint8     `json:"tid,omitempty"`
-	Router     bool       `json:"router,omitempty"`
+	Port         string     `json:"port"`
+	Addr         netip.Addr `json:"addr"`
+	LinkAddr     string     `json:"lladdr"` // empty while it is not known
+	State        string     `json:"state"`  // "REGISTERED" (RFC 6775), or of RFC 4861 section 7.3.2: "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "UNREACHABLE"
+	Registered   bool       `json:"registered"`
+	Lifetime     float64    `json:"lifetime_s"`     // left of the registration; 0 where there is none
+	RSSI         *int       `json:"rssi_dbm"`       // of the last frame; null where the radio does not say
+	LQI          *int       `json:"lqi"`            // of the last frame; null where nothing was heard
+	LastHeard    *float64   `json:"last_heard_s"`   // seconds ago; null: never since the start
+	ROVR         string     `json:"rovr,omitempty"` // owner of the registration (RFC 8505)
+	TID          *uint8     `json:"tid,omitempty"`
+	Router       bool       `json:"router"`
+	Classic      bool       `json:"classic"`       // behaves as a host of RFC 4861
+	LinkFailures int        `json:"link_failures"` // unicast frames in a row without acknowledgment
+	Held         int        `json:"held"`          // packets that wait for its link-layer address
 }
 
 // A Route is one entry of the answer to GET /v1/routes.

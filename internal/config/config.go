@@ -39,36 +39,45 @@ type ND struct {
 	RouterLifetime    time.Duration `toml:"router_lifetime" range:"0s..18h12m15s"`
 	ValidLifetime     time.Duration `toml:"valid_lifetime" range:"1m..infinite"`     // of the prefix; [Infinite]
 	PreferredLifetime time.Duration `toml:"preferred_lifetime" range:"0s..infinite"` // of the prefix; [Infinite]
-	HopLimit          int           `toml:"hop_limit" range:"0..255"`                // 0: not stated
-	ReachableTime     time.Duration `toml:"reachable_time" range:"0s..1h"`
-	RetransTimer      time.Duration `toml:"retrans_timer" range:"0s..1h"`
-	RDNSS             []netip.Addr  `toml:"rdnss"`
+	OnLink            OnLink        `toml:"on_link"`
+	HopLimit          int           `toml:"hop_limit" range:"1..255"`
+	ReachableTime     time.Duration `toml:"reachable_time" range:"0s..1h"` // 0: not announced
+	RetransTimer      time.Duration `toml:"retrans_timer" range:"0s..1h"`  // 0: not announced
+	RDNSS             []netip.Addr  `toml:"rdnss"`                         // at most 4
 	RDNSSLifetime     time.Duration `toml:"rdnss_lifetime" range:"0s..infinite"`
-	Contexts          []Context     `toml:"contexts" flag:"context"` // beyond context 0
+	DNSSL             []Domain      `toml:"dnssl"` // at most 4
+	Contexts          []Context     `toml:"contexts" flag:"nd-context"`
 	ContextLifetime   time.Duration `toml:"context_lifetime" range:"1m..65535m"`
 	ABROLifetime      time.Duration `toml:"abro_lifetime" range:"1m..65535m"`
 	PeriodicRA        bool          `toml:"periodic_ra"`
-	RAInterval        time.Duration `toml:"ra_interval" range:"4s..30m"`
-	MaxRegistrations  int           `toml:"max_registrations" range:"1..65536"` // per mesh port
-	MaxNeighbors      int           `toml:"max_neighbors" range:"1..65536"`     // per mesh port
-	QueuePerNeighbor  int           `toml:"queue_per_neighbor" range:"1..64"`   // packets
+	RAInterval        time.Duration `toml:"ra_interval" range:"4s..30m"`         // MaxRtrAdvInterval
+	MaxRegistrations  int           `toml:"max_registrations" range:"1..100000"` // per mesh port
+	MaxPerNode        int           `toml:"max_per_node" range:"1..1000"`        // registrations
+	MaxNeighbors      int           `toml:"max_neighbors" range:"1..100000"`     // per mesh port, not registered
+	MaxIncomplete     int           `toml:"max_incomplete" range:"1..1000"`      // resolutions under way
+	QueuePerNeighbor  int           `toml:"queue_per_neighbor" range:"1..64"`    // packets
+	MaxHeld           int           `toml:"max_held" range:"1..4096"`            // packets in all
 }
 
 // Lowpan bounds the adaptation layer of each mesh port (RFC 4944, RFC 6282).
 type Lowpan struct {
-	ReassemblyTotal     int           `toml:"reassembly_total" range:"1..4096"`    // datagrams
-	ReassemblyPerSource int           `toml:"reassembly_per_source" range:"1..64"` // datagrams
-	ReassemblyTimeout   time.Duration `toml:"reassembly_timeout" range:"1s..1m"`   // RFC 4944 section 5.3: at most 60 s
-	QueueTotal          int           `toml:"queue_total" range:"1..4096"`         // datagrams
-	QueuePerNeighbor    int           `toml:"queue_per_neighbor" range:"1..256"`   // datagrams
+	Reassemblies          int           `toml:"reassemblies" range:"1..4096"`           // datagrams
+	ReassembliesPerSource int           `toml:"reassemblies_per_source" range:"1..256"` // datagrams
+	ReassemblyTimeout     time.Duration `toml:"reassembly_timeout" range:"1s..1m"`      // RFC 4944 section 5.3: at most 60 s
+	QueueDatagrams        int           `toml:"queue_datagrams" range:"1..16384"`
+	QueuePerNeighbor      int           `toml:"queue_per_neighbor" range:"1..4096"` // datagrams
+	QueueTarget           time.Duration `toml:"queue_target" range:"1ms..10s"`      // RFC 8289
+	QueueInterval         time.Duration `toml:"queue_interval" range:"10ms..100s"`  // RFC 8289
+	QueueMaxDelay         time.Duration `toml:"queue_max_delay" range:"100ms..5m"`
+	Peers                 int           `toml:"peers" range:"16..100000"`
 }
 
 // MAC holds what software that stands in for IEEE 802.15.4 hardware needs (ZEP). What a
 // radio's URL says wins.
 type MAC struct {
-	Retries int           `toml:"retries" range:"0..7"` // macMaxFrameRetries
-	AckWait time.Duration `toml:"ack_wait" range:"100us..1s"`
-	Pace    bool          `toml:"pace"` // frames by their air time
+	Retries int           `toml:"retries" range:"0..7"`    // macMaxFrameRetries
+	AckWait time.Duration `toml:"ack_wait" range:"0s..1s"` // 0: the radio's own default
+	Pace    bool          `toml:"pace"`                    // frames by their air time
 }
 
 // ICMP limits the ICMPv6 errors that the router originates (RFC 4443 section 2.4(f)).
@@ -98,23 +107,31 @@ func Default() *Config {
 			RouterLifetime:    30 * time.Minute,
 			ValidLifetime:     30 * 24 * time.Hour,
 			PreferredLifetime: 7 * 24 * time.Hour,
+			OnLink:            OnLinkAuto,
 			HopLimit:          64,
 			RDNSSLifetime:     30 * time.Minute,
 			ContextLifetime:   30 * 24 * time.Hour,
 			ABROLifetime:      10000 * time.Minute,
 			RAInterval:        10 * time.Minute,
 			MaxRegistrations:  1000,
-			MaxNeighbors:      2000,
-			QueuePerNeighbor:  4,
+			MaxPerNode:        16,
+			MaxNeighbors:      1000,
+			MaxIncomplete:     16,
+			QueuePerNeighbor:  3,
+			MaxHeld:           32,
 		},
 		Lowpan: Lowpan{
-			ReassemblyTotal:     64,
-			ReassemblyPerSource: 4,
-			ReassemblyTimeout:   time.Minute,
-			QueueTotal:          256,
-			QueuePerNeighbor:    16,
+			Reassemblies:          256,
+			ReassembliesPerSource: 4,
+			ReassemblyTimeout:     time.Minute,
+			QueueDatagrams:        512,
+			QueuePerNeighbor:      64,
+			QueueTarget:           200 * time.Millisecond,
+			QueueInterval:         2 * time.Second,
+			QueueMaxDelay:         8 * time.Second,
+			Peers:                 4096,
 		},
-		MAC:     MAC{Retries: 3, AckWait: 10 * time.Millisecond, Pace: true},
+		MAC:     MAC{Retries: 3, Pace: true},
 		ICMP:    ICMP{Rate: 100, Burst: 20},
 		Filters: Filters{Ingress: true},
 		Capture: Capture{Buffer: 4096},
@@ -158,13 +175,29 @@ func (c *Config) Check() error {
 		}
 		ids[x.ID] = true
 	}
-	if c.Lowpan.ReassemblyPerSource > c.Lowpan.ReassemblyTotal {
-		fail("lowpan.reassembly_per_source = %d: want at most lowpan.reassembly_total, which is %d",
-			c.Lowpan.ReassemblyPerSource, c.Lowpan.ReassemblyTotal)
+	if n := len(c.ND.RDNSS); n > 4 {
+		fail("nd.rdnss: want at most 4 addresses, not %d", n)
 	}
-	if c.Lowpan.QueuePerNeighbor > c.Lowpan.QueueTotal {
-		fail("lowpan.queue_per_neighbor = %d: want at most lowpan.queue_total, which is %d",
-			c.Lowpan.QueuePerNeighbor, c.Lowpan.QueueTotal)
+	for _, a := range c.ND.RDNSS {
+		if !a.Is6() || a.Is4In6() || a.IsMulticast() || a.IsUnspecified() || a.Zone() != "" {
+			fail("nd.rdnss: %s: want a unicast IPv6 address", a)
+		}
+	}
+	if n := len(c.ND.DNSSL); n > 4 {
+		fail("nd.dnssl: want at most 4 domains, not %d", n)
+	}
+	most := func(key string, v int, limit string, max int) {
+		if v > max {
+			fail("%s = %d: want at most %s, which is %d", key, v, limit, max)
+		}
+	}
+	most("nd.max_per_node", c.ND.MaxPerNode, "nd.max_registrations", c.ND.MaxRegistrations)
+	most("nd.queue_per_neighbor", c.ND.QueuePerNeighbor, "nd.max_held", c.ND.MaxHeld)
+	most("lowpan.reassemblies_per_source", c.Lowpan.ReassembliesPerSource, "lowpan.reassemblies", c.Lowpan.Reassemblies)
+	most("lowpan.queue_per_neighbor", c.Lowpan.QueuePerNeighbor, "lowpan.queue_datagrams", c.Lowpan.QueueDatagrams)
+	if c.Lowpan.QueueTarget > c.Lowpan.QueueInterval {
+		fail("lowpan.queue_target = %q: want at most lowpan.queue_interval, which is %q",
+			FormatDuration(c.Lowpan.QueueTarget), FormatDuration(c.Lowpan.QueueInterval))
 	}
 	return errors.Join(errs...)
 }

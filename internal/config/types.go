@@ -100,6 +100,7 @@ func validDevice(name string) bool {
 	if name == "" || len(name) > 15 || name == "." || name == ".." {
 		return false
 	}
+	name = strings.Replace(name, "%d", "", 1) // stands for a free number
 	for _, c := range []byte(name) {
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("/:?#%", c) >= 0 {
 			return false
@@ -149,6 +150,59 @@ func (c *Context) UnmarshalText(b []byte) error {
 		return fmt.Errorf("bits are set beyond the prefix length, want %q", p.Masked())
 	}
 	*c = Context{ID: uint8(n), Prefix: p, Compress: !only}
+	return nil
+}
+
+// OnLink says which nodes are told of the prefix a second time, with the L flag, as some
+// hosts of RFC 4861 need it to form an address. RFC 6775 section 5.4 has the hosts of a
+// 6LoWPAN ignore that option.
+type OnLink string
+
+// The modes.
+const (
+	OnLinkAuto   OnLink = "auto"   // nodes that behave as hosts of RFC 4861
+	OnLinkNever  OnLink = "never"  // strictly RFC 6775
+	OnLinkAlways OnLink = "always" // every router advertisement
+)
+
+// MarshalText returns the name.
+func (o OnLink) MarshalText() ([]byte, error) { return []byte(o), nil }
+
+// UnmarshalText reads the name.
+func (o *OnLink) UnmarshalText(b []byte) error {
+	switch x := OnLink(b); x {
+	case OnLinkAuto, OnLinkNever, OnLinkAlways:
+		*o = x
+		return nil
+	}
+	return errors.New(`want "auto", "never" or "always"`)
+}
+
+// A Domain is a domain name (RFC 1035 section 2.3.1, RFC 8106 section 5.2), without a dot
+// at the end.
+type Domain string
+
+// MarshalText returns the name.
+func (d Domain) MarshalText() ([]byte, error) { return []byte(d), nil }
+
+// UnmarshalText reads a name; a dot at its end is left out.
+func (d *Domain) UnmarshalText(b []byte) error {
+	const want = `want a domain name, such as "home.arpa"`
+	s := strings.TrimSuffix(string(b), ".")
+	if len(s) > 253 {
+		return errors.New(want)
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return errors.New(want)
+		}
+		for _, c := range []byte(label) {
+			if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+				return errors.New(want)
+			}
+		}
+	}
+	*d = Domain(s)
 	return nil
 }
 
