@@ -19,11 +19,11 @@ const socketMode = 0o600
 // at its end); other systems allow a little less and say so themselves.
 const maxSocketPath = 107
 
-// Listen opens the management socket at path with mode 0600. A missing directory is made
+// Listener opens a unix socket at path with mode 0600. A missing directory is made
 // with mode 0700; one that somebody else owns, or that everybody may write to without the
 // sticky bit, is refused. The socket that a dead process left is removed; a living one is
 // an error. Closing the listener removes the socket.
-func Listen(ctx context.Context, path string) (net.Listener, error) {
+func Listener(path string) (net.Listener, error) {
 	if path == "" {
 		return nil, errors.New("the management socket has no path; say --socket PATH")
 	}
@@ -44,7 +44,7 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		// between bind and chmod.
 		return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), socketMode) })
 	}}
-	l, err := lc.Listen(ctx, "unix", path)
+	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, fmt.Errorf("socket %s: no permission to make it; say another --socket PATH", path)

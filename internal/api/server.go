@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -27,53 +26,67 @@ const maxBody = 64 << 10
 // drain is how long a server waits, when it closes, for answers that are being written.
 const drain = 300 * time.Millisecond
 
-// A Server answers requests about a [Backend]. Close it.
+// A Server answers requests about a [Backend] on a unix socket.
 type Server struct {
+	// Logger takes what goes wrong with requests; nil discards. Set it before Serve.
+	Logger *slog.Logger
+
 	backend Backend
-	log     *slog.Logger
+	version Version
+	l       net.Listener
 	http    http.Server
 	cancel  context.CancelFunc
-	done    chan struct{}
-	err     error // of Serve, after done
-	close   sync.Once
 }
 
-// NewServer returns a server that answers on l, which it closes. A nil log discards.
-func NewServer(l net.Listener, b Backend, log *slog.Logger) *Server {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+// Listen opens the management socket at path (see [Listener]) for requests about b.
+// Nothing is answered before [Server.Serve]. version is what /v1/version says where it is
+// not empty, else what the program was built from.
+func Listen(path string, b Backend, version string) (*Server, error) {
+	l, err := Listener(path)
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{backend: b, log: log, cancel: cancel, done: make(chan struct{})}
+	s := &Server{backend: b, version: BuildVersion(), l: l, cancel: cancel}
+	if version != "" {
+		s.version.Version = version
+	}
 	s.http = http.Server{
 		Handler:           s.Handler(),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	go func() {
-		defer close(s.done)
-		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.err = err
-		}
-	}()
-	return s
+	return s, nil
+}
+
+// Serve answers until [Server.Close], and returns nil then.
+func (s *Server) Serve() error {
+	s.http.ErrorLog = slog.NewLogLogger(s.log().Handler(), slog.LevelDebug)
+	if err := s.http.Serve(s.l); !errors.Is(err, http.ErrServerClosed) {
+		return cause(err)
+	}
+	return nil
+}
+
+func (s *Server) log() *slog.Logger {
+	if s.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Logger
 }
 
 // Close ends what is streaming, closes every connection and removes the socket, all
-// within half a second. It returns what made the server stop before, if anything did.
+// within half a second. Calls after the first do nothing.
 func (s *Server) Close() error {
-	s.close.Do(func() {
-		s.cancel() // pings and captures end
-		ctx, cancel := context.WithTimeout(context.Background(), drain)
-		defer cancel()
-		if s.http.Shutdown(ctx) != nil {
-			_ = s.http.Close()
-		}
-	})
-	<-s.done
-	return s.err
+	s.cancel() // pings and captures end
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close()
+	}
+	_ = s.l.Close() // where Serve was never called
+	return nil
 }
 
 // Handler returns the requests of doc.go as a [http.Handler].
@@ -83,7 +96,7 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/neighbors", get(s, list(s.backend.Neighbors)))
 	mux.HandleFunc("GET /v1/routes", get(s, list(s.backend.Routes)))
 	mux.HandleFunc("GET /v1/config", get(s, s.backend.Config))
-	mux.HandleFunc("GET /v1/version", get(s, func(context.Context) (Version, error) { return BuildVersion(), nil }))
+	mux.HandleFunc("GET /v1/version", get(s, func(context.Context) (Version, error) { return s.version, nil }))
 	mux.HandleFunc("POST /v1/ping", s.ping)
 	mux.HandleFunc("GET /v1/capture", s.capture)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +160,7 @@ type errorBody struct {
 
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	if r.Context().Err() == nil && status >= 500 {
-		s.log.Warn("management request failed", "path", r.URL.Path, "err", err)
+		s.log().Warn("management request failed", "path", r.URL.Path, "err", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -238,7 +251,7 @@ func (s *Server) endStream(out *stream, w http.ResponseWriter, r *http.Request, 
 	case !out.started:
 		s.fail(w, r, statusOf(err), err)
 	default:
-		s.log.Warn("management request ended early", "path", r.URL.Path, "err", err)
+		s.log().Warn("management request ended early", "path", r.URL.Path, "err", err)
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -45,5 +45,6 @@ type Sim struct {
 func DefaultSim() *Sim {
 	c := Default()
 	c.Uplink = Uplink{Kind: UplinkUser}
+	c.StateDir = NoState
 	return &Sim{Router: c, Nodes: 5, Seed: 1, ZEP: "127.0.0.1:17754", Speed: 1}
 }

@@ -54,7 +54,11 @@ func DefaultStateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "border-router"), nil
 }
 
-// Resolve fills in what depends on who runs the router: Socket and StateDir.
+// NoState is the StateDir of a router that keeps nothing over a restart.
+const NoState = "none"
+
+// Resolve fills in what depends on who runs the router: an empty Socket and an empty
+// StateDir. [NoState] stays.
 func (c *Config) Resolve() error {
 	if c.Socket == "" {
 		c.Socket = DefaultSocket()
