@@ -172,6 +172,9 @@ func (l *Link) Name() string { return l.name }
 // Kind returns the kind of the port.
 func (l *Link) Kind() Kind { return l.kind }
 
+// MTU returns the size in bytes of the largest packet the port carries.
+func (l *Link) MTU() int { return l.mtu }
+
 // SetNeighbors gives the port its neighbor-discovery machine; l is its sender and its
 // events.
 func (l *Link) SetNeighbors(n Neighbors) { l.nb = n }

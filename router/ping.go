@@ -21,14 +21,16 @@ const maxPingSize = 4096
 // Errors of [Router.Ping].
 var (
 	ErrPingBusy   = errors.New("too many pings are under way")
-	ErrPingSource = errors.New("no address of ours to ping from")
+	ErrPingSource = errors.New("no such address of ours to ping from")
 )
 
 // A Ping is one Echo Request (RFC 4443 section 4.1) that the router sends.
 type Ping struct {
 	Dst      netip.Addr // with a zone (the port's name) where it is link-local
+	Src      netip.Addr // one of our addresses; default: chosen by the destination
 	Size     int        // data bytes, at most 4096
 	HopLimit uint8      // default 64
+	ID       uint16     // identifier: together with Seq it tells the requests to one destination apart
 	Seq      uint16
 	Timeout  time.Duration // default 1 s
 	// Done is called once, on the router's goroutine.
@@ -52,7 +54,6 @@ type PingResult struct {
 var ErrPingTimeout = errors.New("timeout")
 
 type pinger struct {
-	id      uint16
 	pending []pendingPing
 }
 
@@ -119,18 +120,18 @@ func (r *Router) Ping(now time.Time, p Ping) error {
 	if err != nil {
 		return err
 	}
-	src := r.sourceFor(via, dst)
+	src := p.Src
 	if !src.IsValid() {
-		return ErrPingSource
+		src = r.sourceFor(via, dst)
 	}
-	if r.pings.id == 0 {
-		r.pings.id = uint16(1 + rand.IntN(0xffff))
+	if !src.IsValid() || r.local[addrKey(src.As16())] != localHost && !via.ownLinkLocal(src) {
+		return ErrPingSource
 	}
 	body := make([]byte, p.Size)
 	for i := range body {
 		body[i] = byte(i)
 	}
-	msg := ipv6.Packet(ipv6.AppendICMP(nil, ipv6.ICMPEchoRequest, 0, uint32(r.pings.id)<<16|uint32(p.Seq), body, src, dst, p.HopLimit))
+	msg := ipv6.Packet(ipv6.AppendICMP(nil, ipv6.ICMPEchoRequest, 0, uint32(p.ID)<<16|uint32(p.Seq), body, src, dst, p.HopLimit))
 	// Registered before it is sent: a refusal may come back within the call.
 	r.pings.pending = append(r.pings.pending, pendingPing{Ping: p, dst: dst, sent: now, deadline: now.Add(p.Timeout)})
 	n := len(r.pings.pending)
@@ -217,13 +218,10 @@ func (r *Router) inputPing(now time.Time, p ipv6.Packet, off int) bool {
 // find returns the index of the ping to dst with the identifier and sequence in b, or -1.
 // A ping to a group is answered by whoever is in it.
 func (g *pinger) find(dst netip.Addr, b []byte) int {
-	if binary.BigEndian.Uint16(b) != g.id {
-		return -1
-	}
-	seq := binary.BigEndian.Uint16(b[2:])
+	id, seq := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 	for i := range g.pending {
 		q := &g.pending[i]
-		if q.Seq == seq && (q.dst == dst || q.dst.IsMulticast()) {
+		if q.ID == id && q.Seq == seq && (q.dst == dst || q.dst.IsMulticast()) {
 			return i
 		}
 	}

@@ -211,3 +211,7 @@ func (r *Router) sourceFor(l *Link, dst netip.Addr) netip.Addr {
 	}
 	return best
 }
+
+// ICMPErrors returns how many ICMPv6 errors were sent, and how many more there would have
+// been without the rate limit.
+func (r *Router) ICMPErrors() (sent, limited uint64) { return r.icmpSent, r.icmpMuted }
