@@ -1,0 +1,311 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strings"
+	"time"
+
+	"border-router/internal/api"
+	"border-router/internal/capture"
+	"border-router/internal/hoststack"
+	"border-router/internal/tun"
+	"border-router/ipv6"
+	"border-router/lowpan"
+	"border-router/nd"
+	"border-router/router"
+)
+
+// Status implements [api.Backend].
+func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
+	s := api.Status{
+		Version:  d.version,
+		PID:      os.Getpid(),
+		Uptime:   time.Since(d.started).Seconds(),
+		StateDir: d.cfg.StateDir,
+		Uplink:   api.Uplink{URL: d.cfg.Uplink.String(), State: "up"},
+		Memory:   memory(),
+	}
+	err := d.do(ctx, func(time.Time) {
+		s.Uplink.Addresses = d.router.Addresses()
+		s.Routes = d.router.FIB().Len()
+		s.ICMPSent, s.ICMPLimited = d.router.ICMPErrors()
+		for _, l := range d.router.Links() {
+			s.Ports = append(s.Ports, d.port(l))
+		}
+		for _, m := range d.meshes {
+			s.Prefixes = append(s.Prefixes, api.Prefix{Port: m.name, Prefix: m.prefix, Source: d.source})
+			for _, n := range m.nd.Snapshot() {
+				s.Neighbors++
+				if n.Registered {
+					s.Registrations++
+				}
+			}
+		}
+	})
+	return s, err
+}
+
+// port reads the counters of a port; on the loop.
+func (d *Daemon) port(l *router.Link) api.Port {
+	st := l.Stats()
+	p := api.Port{
+		Name: l.Name(), Kind: l.Kind().String(), MTU: l.MTU(),
+		Counters: api.Counters{
+			Received: st.Received, Delivered: st.Delivered, Forwarded: st.Forwarded, Consumed: st.Consumed,
+			Held: st.Held, Dropped: st.Dropped, Sent: st.Sent, Originated: st.Originated, Failed: st.SendFailures,
+			ReceivedBytes: st.ReceivedBytes, SentBytes: st.SentBytes,
+		},
+		Drops: l.Drops(),
+	}
+	for _, m := range d.meshes {
+		if m.link == l {
+			p.LinkAddr = m.lladdr.String()
+			p.Prefix = m.prefix
+			p.Addresses = []netip.Addr{m.addr, l.LinkLocal()}
+			p.Lowpan = lowpanLayer(m.iface.Stats())
+			p.Radio = m.status()
+			return p
+		}
+	}
+	if l == d.host {
+		p.Addresses = d.router.Addresses()
+		p.Host = d.hostLayer()
+	}
+	return p
+}
+
+func lowpanLayer(s lowpan.Stats) *api.Layer {
+	return &api.Layer{
+		Counters: map[string]uint64{
+			"frames_in": s.FramesIn, "frames_delivered": s.FramesDelivered, "frames_held": s.FramesHeld, "frames_dropped": s.FramesDropped(),
+			"bytes_in": s.BytesIn, "datagrams_in": s.DatagramsIn,
+			"datagrams_out": s.DatagramsOut, "datagrams_sent": s.DatagramsSent, "datagrams_queued": s.DatagramsQueued, "datagrams_dropped": s.DatagramsDropped(),
+			"frames_out": s.FramesOut, "frames_failed": s.FramesFailed, "frame_attempts": s.FrameAttempts, "bytes_out": s.BytesOut,
+			"reassemblies": s.Reassemblies, "reassembled_bytes": s.ReassembledBytes, "queued_bytes": s.QueuedBytes,
+		},
+		Drops: maps.Collect(s.Drops),
+	}
+}
+
+func (d *Daemon) hostLayer() *api.Layer {
+	l := &api.Layer{Drops: map[string]uint64{}}
+	count := func(in, inBytes, batches, delivered, out, outBytes uint64) {
+		l.Counters = map[string]uint64{
+			"packets_in": in, "bytes_in": inBytes, "batches_in": batches, "delivered": delivered, "packets_out": out, "bytes_out": outBytes,
+		}
+	}
+	if d.tun != nil {
+		s := d.tun.Stats()
+		count(s.InPackets, s.InBytes, s.InBatches, s.Delivered, s.OutPackets, s.OutBytes)
+		for i, n := range s.Drops {
+			if n > 0 {
+				l.Drops[tun.Drop(i).Error()] = n
+			}
+		}
+		return l
+	}
+	s := d.stack.Stats()
+	count(s.InPackets, s.InBytes, s.InBatches, s.Delivered, s.OutPackets, s.OutBytes)
+	for i, n := range s.Drops {
+		if n > 0 {
+			l.Drops[hoststack.Drop(i).Error()] = n
+		}
+	}
+	return l
+}
+
+func memory() api.Memory {
+	samples := []metrics.Sample{
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/memory/classes/total:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
+	}
+	metrics.Read(samples)
+	return api.Memory{
+		HeapBytes: samples[0].Value.Uint64(), TotalBytes: samples[1].Value.Uint64(),
+		GCCycles: samples[2].Value.Uint64(), Goroutines: runtime.NumGoroutine(),
+	}
+}
+
+// Neighbors implements [api.Backend].
+func (d *Daemon) Neighbors(ctx context.Context) ([]api.Neighbor, error) {
+	var out []api.Neighbor
+	err := d.do(ctx, func(now time.Time) {
+		for _, m := range d.meshes {
+			for _, n := range m.nd.Snapshot() {
+				out = append(out, neighbor(now, m.name, &n))
+			}
+		}
+	})
+	return out, err
+}
+
+func neighbor(now time.Time, port string, n *nd.Neighbor) api.Neighbor {
+	a := api.Neighbor{
+		Port: port, Addr: n.Addr, LinkAddr: n.LinkAddr.String(), State: strings.ToLower(n.State),
+		Registered: n.Registered, Router: n.Router,
+	}
+	if n.Registered {
+		a.Lifetime = max(0, n.Expires.Sub(now).Seconds())
+		a.ROVR = n.ROVR.String()
+	}
+	if n.HasTID {
+		a.TID = &n.TID
+	}
+	if !n.LastHeard.IsZero() {
+		ago := max(0, now.Sub(n.LastHeard).Seconds())
+		a.LastHeard = &ago
+		lqi := int(n.LQI)
+		a.LQI = &lqi
+		if n.RSSI != ipv6.RSSIUnknown {
+			rssi := int(n.RSSI)
+			a.RSSI = &rssi
+		}
+	}
+	return a
+}
+
+// Routes implements [api.Backend].
+func (d *Daemon) Routes(ctx context.Context) ([]api.Route, error) {
+	var out []api.Route
+	err := d.do(ctx, func(time.Time) {
+		for _, a := range d.router.Addresses() {
+			out = append(out, api.Route{Prefix: netip.PrefixFrom(a, 128), Port: d.host.Name(), Kind: "local"})
+		}
+		links := d.router.Links()
+		for _, rt := range d.router.FIB().Routes() {
+			r := api.Route{Prefix: rt.Prefix, NextHop: rt.NextHop, Kind: rt.Kind.String(), Metric: int(rt.Metric)}
+			if rt.Kind != router.RouteUnreachable {
+				r.Port = links[rt.Port].Name()
+			}
+			out = append(out, r)
+		}
+	})
+	return out, err
+}
+
+// Config implements [api.Backend].
+func (d *Daemon) Config(context.Context) (api.Config, error) {
+	return api.Config{TOML: d.cfg.TOML(), Values: d.cfg.Values()}, nil
+}
+
+// Ping implements [api.Backend].
+func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.PingReply) error) error {
+	interval, timeout := req.Interval.Duration(), req.Timeout.Duration()
+	if interval <= 0 {
+		interval = time.Second
+	}
+	// As many as may be under way at once, and room for each outcome: the loop never
+	// waits for us.
+	results := make(chan router.PingResult, 128)
+	id := uint16(rand.Uint32())
+	send := func(seq int) error {
+		var err error
+		doErr := d.do(ctx, func(now time.Time) {
+			err = d.router.Ping(now, router.Ping{
+				Dst: req.Addr, Src: req.Source, Size: req.Size, HopLimit: uint8(req.HopLimit), ID: id, Seq: uint16(seq), Timeout: timeout,
+				Done: func(r router.PingResult) {
+					select {
+					case results <- r:
+					default: // emit has been stuck for a hundred answers: the client is gone
+					}
+				},
+			})
+		})
+		return errors.Join(doErr, err)
+	}
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	next, waiting := 1, 0
+	for {
+		var due <-chan time.Time
+		if req.Count == 0 || next <= req.Count {
+			due = tick.C
+		} else if waiting == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-due:
+			if err := send(next); err != nil {
+				switch {
+				case next == 1:
+					return api.BadRequest("%w", err)
+				case errors.Is(err, router.ErrPingBusy):
+					tick.Reset(interval)
+					continue
+				}
+				if err := emit(api.PingReply{Seq: next, Error: err.Error()}); err != nil {
+					return err
+				}
+			} else {
+				waiting++
+				if err := emit(api.PingReply{Seq: next, Sent: true}); err != nil {
+					return err
+				}
+			}
+			next++
+			tick.Reset(interval)
+		case r := <-results:
+			waiting--
+			if err := emit(pingReply(r)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func pingReply(r router.PingResult) api.PingReply {
+	a := api.PingReply{
+		Seq: int(r.Seq), From: r.From, Bytes: r.Bytes, HopLimit: int(r.HopLimit),
+		RTT: float64(r.RTT.Nanoseconds()) / 1000, Type: r.Type, Code: r.Code,
+	}
+	switch {
+	case r.Err != nil:
+		a.Error = api.PingTimeout
+	case r.Type != 0:
+		a.Error = api.ICMPErrorText(r.Type, r.Code)
+	}
+	return a
+}
+
+// Capture implements [api.Backend].
+func (d *Daemon) Capture(ctx context.Context, req api.CaptureRequest, w io.Writer) error {
+	names := []string{d.host.Name()}
+	for _, m := range d.meshes {
+		names = append(names, m.name)
+	}
+	for _, p := range req.Ports {
+		if !slices.Contains(names, p) {
+			return api.BadRequest("no port %q: there are %s", p, strings.Join(names, ", "))
+		}
+	}
+	return d.bus.Subscribe(ctx, w, capture.Filter{Ports: req.Ports, Frames: req.Radio || !req.IP, Packets: req.IP || !req.Radio})
+}
+
+func (m *mesh) status() *api.Radio {
+	st := m.radio.Stats()
+	r := &api.Radio{
+		URL: m.url, State: "up", Channel: m.radio.Channel(), PAN: fmt.Sprintf("0x%04x", m.pan), EUI64: m.lladdr.String(),
+		Peers: len(m.radio.Peers()),
+	}
+	r.Counters, r.Drops = st.Counters(), maps.Collect(st.Drops)
+	for _, a := range m.radio.LocalAddrs() {
+		r.Local = append(r.Local, a.String())
+	}
+	if err := m.pump.Err(); err != nil {
+		r.State, r.Error = "down", err.Error()
+	}
+	return r
+}

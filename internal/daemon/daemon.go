@@ -1,0 +1,315 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"border-router/internal/api"
+	"border-router/internal/capture"
+	"border-router/internal/config"
+	"border-router/internal/hoststack"
+	"border-router/internal/state"
+	"border-router/internal/tun"
+	"border-router/ipv6"
+	"border-router/router"
+)
+
+// Options are what a [Daemon] takes beside its configuration.
+type Options struct {
+	Logger  *slog.Logger // nil discards
+	Version string       // shown by status
+	// Impair, where set, makes the hubs of ZEP radios lose, delay and duplicate frames
+	// (see [zep.Config]); the simulator uses it.
+	Impair Impair
+}
+
+// An Impair decides the fate of a frame on its way through a ZEP hub.
+type Impair = func(from, to netip.AddrPort, frame []byte) (drop bool, delay time.Duration, duplicate bool)
+
+// A Daemon is a border router with everything around it.
+type Daemon struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	version string
+	started time.Time
+
+	store  *state.Store
+	bus    *capture.Bus
+	router *router.Router
+	loop   *router.Loop
+	meshes []*mesh
+	host   *router.Link
+	tun    *tun.Device
+	stack  *hoststack.Stack
+	server *api.Server
+
+	source string // of the prefixes: "configured" or "generated"
+
+	downOnce sync.Once
+	down     chan error // the uplink has gone
+}
+
+// New opens everything that cfg names. What it returns must be given to [Daemon.Run] or
+// closed. Errors say what to do about them.
+func New(cfg *config.Config, opt Options) (_ *Daemon, err error) {
+	d := &Daemon{cfg: cfg, log: opt.Logger, version: opt.Version, started: time.Now(), down: make(chan error, 1)}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+
+	// The management socket comes first: it tells when another router is running here,
+	// before anything of that one is disturbed.
+	if d.server, err = api.Listen(cfg.Socket, d, opt.Version); err != nil {
+		return nil, err
+	}
+	if d.store, err = openStore(cfg.StateDir, d.log); err != nil {
+		return nil, err
+	}
+	d.bus = capture.NewBus(cfg.Capture.Buffer)
+
+	generated := netip.Prefix{}
+	d.source = "configured"
+	if len(cfg.Prefixes) == 0 {
+		d.source = "generated"
+		if generated, err = d.store.ULA(); err != nil {
+			return nil, fmt.Errorf("generate a prefix: %w", err)
+		}
+	}
+	subnets, err := cfg.Subnets(generated)
+	if err != nil {
+		return nil, err
+	}
+	abro, err := d.store.NextABROVersion()
+	if err != nil {
+		return nil, fmt.Errorf("advance the ABRO version: %w", err)
+	}
+
+	d.router = router.New(router.Config{
+		ICMPRate:     cfg.ICMP.Rate,
+		ICMPBurst:    cfg.ICMP.Burst,
+		Logger:       d.log,
+		Tap:          d.tapPacket,
+		Registered:   d.registered,
+		Unregistered: d.unregistered,
+	})
+	d.loop = router.NewLoop(d.router)
+
+	for i, url := range cfg.Radios {
+		m, err := d.newMesh(i, url, subnets[i], abro, opt.Impair)
+		if err != nil {
+			return nil, err
+		}
+		d.meshes = append(d.meshes, m)
+	}
+	if err := d.openUplink(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func openStore(dir string, log *slog.Logger) (*state.Store, error) {
+	if dir == "" {
+		return state.OpenMemory(), nil
+	}
+	return state.Open(dir, log)
+}
+
+// openUplink opens the host port, gives it our addresses, and routes to it.
+func (d *Daemon) openUplink() error {
+	var port router.Port
+	switch d.cfg.Uplink.Kind {
+	case config.UplinkUser:
+		s, err := hoststack.New(hoststack.Config{Name: "user", MTU: d.cfg.UplinkMTU, Logger: d.log})
+		if err != nil {
+			return fmt.Errorf("uplink user: %w", err)
+		}
+		d.stack = s
+		for _, m := range d.meshes {
+			if err := s.AddAddress(m.addr); err != nil {
+				return fmt.Errorf("uplink user: %w", err)
+			}
+		}
+		port = s
+	default:
+		cfg := tun.Config{
+			Name:   d.cfg.Uplink.Name,
+			MTU:    d.cfg.UplinkMTU,
+			Logger: d.log,
+			OnDown: func(err error) { d.downOnce.Do(func() { d.down <- err }) },
+		}
+		for _, m := range d.meshes {
+			cfg.Addresses = append(cfg.Addresses, netip.PrefixFrom(m.addr, 128))
+			cfg.Routes = append(cfg.Routes, m.prefix)
+		}
+		t, err := tun.Open(cfg)
+		if err != nil {
+			return err
+		}
+		d.tun = t
+		for _, f := range t.Check() {
+			d.log.Warn(f.What, "fix", f.Fix)
+		}
+		port = t
+	}
+	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress})
+	for _, m := range d.meshes {
+		d.router.AddAddress(m.addr)
+	}
+	if d.tun != nil {
+		d.router.FIB().Add(router.Route{Prefix: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Port: d.host.Index(), Kind: router.RouteDefault})
+	}
+	// What of our own prefixes no mesh has is nobody's: it must not bounce between us and
+	// the uplink.
+	for _, p := range d.aggregates() {
+		d.router.FIB().Add(router.Route{Prefix: p, Kind: router.RouteUnreachable, Metric: 1 << 30})
+	}
+	return nil
+}
+
+// aggregates returns the prefixes that subnets were cut from.
+func (d *Daemon) aggregates() []netip.Prefix {
+	switch {
+	case len(d.cfg.Prefixes) == 1 && d.cfg.Prefixes[0].Bits() < 64:
+		return d.cfg.Prefixes
+	case len(d.cfg.Prefixes) == 0:
+		if p, err := d.store.ULA(); err == nil {
+			return []netip.Prefix{p}
+		}
+	}
+	return nil
+}
+
+// Run runs the router until ctx is done or the uplink is lost for good, then closes
+// everything. It returns nil where ctx ended it.
+func (d *Daemon) Run(ctx context.Context) error {
+	defer d.Close()
+	loopCtx, stopLoop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stopLoop()
+	running.Go(func() { d.loop.Run(loopCtx) })
+
+	for _, m := range d.meshes {
+		m.pump.Start()
+	}
+	switch {
+	case d.tun != nil:
+		d.tun.Start(d.loop.PostUplink, d.host.Deliver)
+	case d.stack != nil:
+		d.stack.Start(d.loop.PostUplink, d.host.Deliver)
+	}
+	serving := make(chan error, 1)
+	go func() { serving <- d.server.Serve() }()
+	for _, m := range d.meshes {
+		d.log.Info("mesh up", "link", m.name, "radio", m.url, "lladdr", m.lladdr, "prefix", m.prefix, "addr", m.addr)
+	}
+	d.log.Info("router running", "uplink", d.cfg.Uplink, "socket", d.cfg.Socket, "state_dir", d.cfg.StateDir)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-d.down:
+		err = fmt.Errorf("uplink: %w", err)
+	case err = <-serving:
+		if err != nil {
+			err = fmt.Errorf("management socket: %w", err)
+		}
+	}
+	// The radios and the uplink end while the loop still takes what they hand over.
+	d.closePorts()
+	stopLoop()
+	running.Wait()
+	return err
+}
+
+func (d *Daemon) closePorts() {
+	var wg sync.WaitGroup
+	if d.server != nil {
+		wg.Go(func() { d.server.Close() })
+	}
+	for _, m := range d.meshes {
+		wg.Go(m.close)
+	}
+	if d.tun != nil {
+		wg.Go(func() { d.tun.Close() })
+	}
+	if d.stack != nil {
+		wg.Go(func() { d.stack.Close() })
+	}
+	wg.Wait()
+}
+
+// Close ends everything that New has opened. Run does it by itself.
+func (d *Daemon) Close() error {
+	d.closePorts()
+	if d.store != nil {
+		return d.store.Close()
+	}
+	return nil
+}
+
+// Stack returns the user-space host stack, nil where the uplink is another.
+func (d *Daemon) Stack() *hoststack.Stack { return d.stack }
+
+// Prefix returns the prefix of mesh port i and our address in it.
+func (d *Daemon) Prefix(i int) (netip.Prefix, netip.Addr) {
+	return d.meshes[i].prefix, d.meshes[i].addr
+}
+
+// Run runs a router with this configuration until ctx is done.
+func Run(ctx context.Context, cfg *config.Config, opt Options) error {
+	d, err := New(cfg, opt)
+	if err != nil {
+		return err
+	}
+	return d.Run(ctx)
+}
+
+// registered keeps a registration, so that after a power cut the node is reachable at once.
+func (d *Daemon) registered(now time.Time, l *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
+	for _, m := range d.meshes {
+		if m.link != l {
+			continue
+		}
+		rec, ok := m.nd.Record(addr)
+		if !ok {
+			return
+		}
+		if m.known.add(addr) {
+			d.log.Info("node registered", "link", m.name, "addr", addr, "lladdr", ll)
+		}
+		d.store.PutRegistration(recordOf(m.name, rec))
+	}
+}
+
+func (d *Daemon) unregistered(now time.Time, l *router.Link, addr netip.Addr) {
+	for _, m := range d.meshes {
+		if m.link == l {
+			m.known.remove(addr)
+			d.log.Info("node gone", "link", m.name, "addr", addr)
+			d.store.DeleteRegistration(m.name, addr)
+		}
+	}
+}
+
+// do runs f on the loop.
+func (d *Daemon) do(ctx context.Context, f func(now time.Time)) error {
+	err := d.loop.Do(ctx, func(*router.Router) { f(time.Now()) })
+	if errors.Is(err, router.ErrClosed) {
+		return errors.New("the router is shutting down")
+	}
+	return err
+}
+
+func seeded() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

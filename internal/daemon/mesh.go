@@ -1,0 +1,159 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"border-router/internal/config"
+	"border-router/internal/state"
+	"border-router/ipv6"
+	"border-router/lowpan"
+	"border-router/nd"
+	"border-router/router"
+	"border-router/zep"
+)
+
+// A mesh is one radio with its adaptation layer, its neighbor discovery and its port.
+type mesh struct {
+	name   string
+	url    string
+	lladdr ipv6.LinkAddr
+	prefix netip.Prefix // the /64
+	addr   netip.Addr   // ours in it
+	pan    uint16
+
+	radio *zep.Radio
+	iface *lowpan.Interface
+	pump  *lowpan.Pump
+	link  *router.Link
+	nd    *nd.Router
+	known addrSet // registered addresses that the log has named; loop only
+}
+
+type addrSet map[netip.Addr]struct{}
+
+func (s addrSet) add(a netip.Addr) bool {
+	if _, ok := s[a]; ok {
+		return false
+	}
+	s[a] = struct{}{}
+	return true
+}
+
+func (s addrSet) remove(a netip.Addr) { delete(s, a) }
+
+// newMesh opens radio number i and builds the port on it.
+func (d *Daemon) newMesh(i int, url config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
+	m := &mesh{name: fmt.Sprintf("%s%d", url.Scheme(), i), url: string(url), prefix: prefix, known: make(addrSet)}
+	zc, err := zep.ParseURL(string(url))
+	if err != nil {
+		return nil, err
+	}
+	if zc.EUI64 == 0 {
+		if zc.EUI64, err = d.store.EUI64(m.name); err != nil {
+			return nil, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
+		}
+	}
+	m.lladdr = ipv6.EUI64(zc.EUI64)
+	m.addr = ipv6.WithIID(prefix, m.lladdr.IID())
+	m.pan = zc.PAN
+	zc.Logger = d.log
+	zc.Impair = impair
+	tap := d.bus.Frames(m.name)
+	zc.Tap = tap
+	if m.radio, err = zep.Open(zc); err != nil {
+		return nil, err
+	}
+
+	m.iface = lowpan.NewInterface(lowpan.InterfaceConfig{
+		Name:   m.name,
+		EUI64:  zc.EUI64,
+		Short:  0xffff,
+		PAN:    zc.PAN,
+		Logger: d.log,
+		Rand:   seeded(),
+		Limits: lowpan.Limits{
+			Datagrams:          d.cfg.Lowpan.ReassemblyTotal,
+			DatagramsPerSource: d.cfg.Lowpan.ReassemblyPerSource,
+			ReassemblyTimeout:  d.cfg.Lowpan.ReassemblyTimeout,
+			Queue:              d.cfg.Lowpan.QueueTotal,
+			QueuePerNeighbor:   d.cfg.Lowpan.QueuePerNeighbor,
+		},
+		Deliver:    func(now time.Time, p ipv6.Packet, meta ipv6.Meta) { m.link.Deliver(now, p, meta) },
+		Wake:       func() { m.pump.Wake() },
+		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { m.link.LinkStatus(now, dst, ok) },
+	})
+	m.pump = lowpan.NewPump(m.iface, m.radio, d.loop.Post)
+	m.link = d.router.AddPort(router.PortConfig{
+		Port:      m.iface,
+		Kind:      router.Mesh,
+		LinkLocal: []netip.Addr{ipv6.LinkLocal(m.lladdr)},
+		Prefixes:  []netip.Prefix{prefix},
+		Ingress:   d.cfg.Filters.Ingress,
+		Machines:  []router.Machine{m.iface},
+	})
+
+	n := d.cfg.ND
+	contexts := []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: n.ContextLifetime}}
+	m.iface.SetContext(0, lowpan.Context{Prefix: prefix, Compress: true})
+	for _, c := range n.Contexts {
+		contexts = append(contexts, nd.ContextOption{ID: int(c.ID), Prefix: c.Prefix, Compress: c.Compress, Lifetime: n.ContextLifetime})
+		m.iface.SetContext(int(c.ID), lowpan.Context{Prefix: c.Prefix, Compress: c.Compress})
+	}
+	m.nd = nd.NewRouter(nd.RouterConfig{
+		LinkAddr:          m.lladdr,
+		Addrs:             []netip.Addr{m.addr},
+		Prefix:            prefix,
+		ValidLifetime:     n.ValidLifetime,
+		PreferredLifetime: n.PreferredLifetime,
+		Contexts:          contexts,
+		RDNSS:             n.RDNSS,
+		RDNSSLifetime:     n.RDNSSLifetime,
+		RouterLifetime:    n.RouterLifetime,
+		CurHopLimit:       uint8(n.HopLimit),
+		ReachableTime:     n.ReachableTime,
+		RetransTimer:      n.RetransTimer,
+		ABROVersion:       abro,
+		ABROAddr:          m.addr,
+		ABROLifetime:      n.ABROLifetime,
+		PeriodicRA:        n.PeriodicRA,
+		MaxRAInterval:     n.RAInterval,
+		Limits:            nd.Limits{Registrations: n.MaxRegistrations, Neighbors: n.MaxNeighbors, Queue: n.QueuePerNeighbor},
+		Rand:              seeded(),
+		Logger:            d.log,
+		Name:              m.name,
+	}, m.link, m.link)
+	m.link.SetNeighbors(m.nd)
+
+	recs, err := d.store.Registrations(m.name)
+	if err != nil {
+		return nil, fmt.Errorf("read the registrations of %s: %w", m.name, err)
+	}
+	kept := make([]nd.Record, 0, len(recs))
+	for _, rec := range recs {
+		if !prefix.Contains(rec.Addr) {
+			// The prefix has changed since: the node will register a new address.
+			d.store.DeleteRegistration(m.name, rec.Addr)
+			continue
+		}
+		kept = append(kept, ndRecord(rec))
+		m.known.add(rec.Addr)
+	}
+	if len(kept) > 0 {
+		d.log.Info("registrations restored", "link", m.name, "count", len(kept))
+	}
+	m.nd.Restore(time.Now(), kept)
+	return m, nil
+}
+
+func (m *mesh) close() {
+	if m.pump != nil {
+		m.pump.Close()
+	}
+	if m.radio != nil {
+		m.radio.Close()
+	}
+}
+
+var _ = state.Record{}
