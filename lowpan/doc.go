@@ -1,0 +1,40 @@
+// Package lowpan is the 6LoWPAN adaptation layer: IPv6 datagrams of up to 1280 bytes over
+// IEEE 802.15.4 frames of 127.
+//
+// # Header codecs
+//
+// [Contexts] restores and encodes datagrams. Every mode of LOWPAN_IPHC is there both ways,
+// with 16 contexts of any prefix length, and LOWPAN_NHC for UDP, all extension headers and
+// tunnelled IPv6. The encoder is exhaustive: no other choice of modes and contexts gives
+// fewer bytes, except that an address inside a tunnel is elided only where the two readings
+// of RFC 6282 that are in the field restore the same. What cannot be restored to the byte is
+// sent as it is: a UDP length that contradicts the packet, padding that is not zero, a
+// reserved byte that is set.
+//
+// A chain of compressed headers is limited to 16, with 4 IPv6 headers among them; a frame
+// beyond that, or with a reserved or unknown encoding, is dropped for a [Drop] of its own.
+//
+// [GHC] compression of payloads and the routing headers of [ParseRoutingHeader] are codecs
+// without a policy: who uses them decides for whom.
+//
+// # Adaptation
+//
+// [FragHeader] and [Reassembler] cut and join datagrams, [Interface] puts codecs, fragments
+// and MAC frames together between a radio and the router, [Pump] moves frames between the
+// goroutine of a radio and the loop.
+//
+// # Left out
+//
+// LOWPAN_HC1 and HC2 (RFC 4944 section 10), which RFC 6282 replaced; mesh-under forwarding,
+// of which only the headers are decoded; LOWPAN_DFF; selective recoverable fragments
+// (RFC 8931). Frames with them are classified by [Classify] and counted.
+//
+// # RFCs
+//
+//   - RFC 4944: transmission of IPv6 packets over IEEE 802.15.4, updated by
+//     RFC 6282 (IPHC, NHC), RFC 6775 section 5.4 (life of contexts), RFC 8025 (paging),
+//     RFC 8066 (ESC)
+//   - RFC 3306, RFC 3956: multicast addresses that hold a prefix
+//   - RFC 7400: Generic Header Compression
+//   - RFC 8138: routing headers of 6LoWPAN (6LoRH)
+package lowpan
