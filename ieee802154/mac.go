@@ -129,7 +129,8 @@ func (m *MAC) SetAddress(ext uint64, short, pan uint16) {
 // Stats returns a copy of the counters.
 func (m *MAC) Stats() MACStats { return m.stats }
 
-func (m *MAC) isOwn(a Addr) bool {
+// IsOwn reports whether a is an own address.
+func (m *MAC) IsOwn(a Addr) bool {
 	switch a.Mode {
 	case AddrExtended:
 		return a.V == m.cfg.Ext && m.cfg.Ext != 0
@@ -142,7 +143,7 @@ func (m *MAC) isOwn(a Addr) bool {
 // filter is the third level of filtering of section 6.7.2. It says whether the frame is to
 // this device alone.
 func (m *MAC) filter(f *Frame) (unicast bool, err error) {
-	if m.isOwn(f.Src) {
+	if m.IsOwn(f.Src) {
 		return false, DropOwn
 	}
 	if f.HasDstPAN && f.DstPAN != BroadcastPAN && f.DstPAN != m.cfg.PAN && m.cfg.PAN != BroadcastPAN {
@@ -153,7 +154,7 @@ func (m *MAC) filter(f *Frame) (unicast bool, err error) {
 		if f.Dst.IsBroadcast() {
 			return false, nil
 		}
-		if !m.isOwn(f.Dst) {
+		if !m.IsOwn(f.Dst) {
 			return false, DropAddress
 		}
 		return true, nil
@@ -198,7 +199,7 @@ func (m *MAC) receive(now time.Time, frame []byte) (ack []byte, deliver bool, er
 		return nil, false, err
 	}
 	if f.Type == TypeAck {
-		if f.Dst.Mode != AddrNone && !m.isOwn(f.Dst) { // an Enh-Ack names its destination
+		if f.Dst.Mode != AddrNone && !m.IsOwn(f.Dst) { // an Enh-Ack names its destination
 			return nil, false, DropAddress
 		}
 		if !m.acknowledged(now, f) {
@@ -247,7 +248,7 @@ func (m *MAC) acknowledged(now time.Time, f *Frame) bool {
 	t := &m.tx
 	if t.active && t.sent && t.waitAck && t.done == TxPending && f.Seq == t.seq && !f.SeqSuppressed {
 		t.done = TxAcked
-		m.peers.touch(t.peer, time.Time{}).acked(now, m)
+		m.peers.touch(t.peer, now).acked(now, m)
 		return true
 	}
 	for i := range m.recent {

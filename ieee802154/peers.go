@@ -100,17 +100,14 @@ func (t *peerTable) find(k peerKey) *macPeer {
 	return nil
 }
 
-// touch returns the peer, made if need be, and notes that it was heard. A zero now notes
-// nothing.
+// touch returns the peer, made if need be, and notes that it was heard.
 func (t *peerTable) touch(k peerKey, now time.Time) *macPeer {
 	s := t.set(k)
 	old := &s[0]
 	for i := range s {
 		p := &s[i]
 		if p.used && p.key == k {
-			if !now.IsZero() {
-				p.heard = now
-			}
+			p.heard = now
 			return p
 		}
 		if old.used && (!p.used || p.heard.Before(old.heard)) {
