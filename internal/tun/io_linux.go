@@ -1,7 +1,6 @@
 package tun
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,12 +31,13 @@ func (d *Device) slot() int { return d.mtu + 1 }
 func (b *batch) Run(now time.Time) {
 	d, size := b.d, b.d.slot()
 	for i := range b.n {
-		p, err := ipv6.Parse(b.slab[i*size : i*size+b.len[i]])
+		raw := b.slab[i*size : i*size+b.len[i]]
+		p, err := ipv6.Parse(raw)
 		switch {
 		case err == nil && len(p) == b.len[i] && len(p) <= d.mtu:
 			d.count.delivered.Add(1)
 			d.deliver(now, p, ipv6.Meta{RSSI: ipv6.RSSIUnknown})
-		case errors.Is(err, ipv6.DropVersion):
+		case len(raw) > 0 && raw[0]>>4 != 6:
 			d.count.drops[DropNotIPv6].Add(1)
 		default:
 			d.count.drops[DropTruncated].Add(1)
@@ -165,7 +165,12 @@ func (d *Device) output(p ipv6.Packet) Drop {
 	if err != nil { // os.ErrClosed
 		return DropGone
 	}
-	switch d.outErr {
+	return dropOf(d.outErr)
+}
+
+// dropOf returns the reason for an error of a write, 0 for none.
+func dropOf(err error) Drop {
+	switch err {
 	case nil:
 		return 0
 	case unix.EAGAIN, unix.ENOBUFS, unix.ENOMEM:
