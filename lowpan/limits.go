@@ -27,7 +27,8 @@ type Limits struct {
 
 	// QueueTarget and QueueInterval are the parameters of CoDel (RFC 8289 section 3), which
 	// drops from a queue whose delay has been above the target for an interval. Default
-	// 200 ms, about two datagrams of 1280 bytes at 250 kbit/s, and 2 s.
+	// 200 ms, about two datagrams of 1280 bytes at 250 kbit/s, and 500 ms, the round trip
+	// of a few hops.
 	QueueTarget, QueueInterval time.Duration
 
 	// QueueMaxDelay is the age at which a datagram is not sent any more. Default 8 s.
@@ -56,7 +57,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.QueueDatagrams, 512)
 	def(&l.QueuePerNeighbor, 64)
 	dur(&l.QueueTarget, 200*time.Millisecond)
-	dur(&l.QueueInterval, 2*time.Second)
+	dur(&l.QueueInterval, 500*time.Millisecond)
 	dur(&l.QueueMaxDelay, 8*time.Second)
 	def(&l.Peers, 4096)
 	return l
