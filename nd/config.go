@@ -48,7 +48,7 @@ type HostEvents interface {
 type Limits struct {
 	Registrations int // registered addresses; 1000
 	PerNode       int // registered addresses of one owner (EUI-64 or ROVR) and of one link-layer address; 16
-	Neighbors     int // addresses learnt without registration; 1000
+	Neighbors     int // addresses learnt without registration; 1000, at least 8
 	Incomplete    int // address resolutions under way at once; 16
 	Queue         int // packets held for one address; 3 (RFC 4861 section 7.2.2 asks for at least 1)
 	Held          int // packets held in all; 32
@@ -63,6 +63,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Registrations, 1000)
 	def(&l.PerNode, 16)
 	def(&l.Neighbors, 1000)
+	l.Neighbors = max(l.Neighbors, 8)
 	def(&l.Incomplete, 16)
 	def(&l.Queue, 3)
 	def(&l.Held, 32)
