@@ -267,9 +267,9 @@ func (x *Value) wantDuration() error {
 		return errors.New(`want a duration, such as "30m" or "1d12h"`)
 	}
 	if hi == "infinite" {
-		return fmt.Errorf(`want a duration of at least %s, such as "30m" or "30d", or "infinite"`, lo)
+		return fmt.Errorf(`want "infinite" or a duration of at least %s`, lo)
 	}
-	return fmt.Errorf(`want a duration from %s to %s, such as "%s"`, lo, hi, hi)
+	return fmt.Errorf("want a duration from %s to %s", lo, hi)
 }
 
 // setTOML takes a value that the TOML decoder returned.
@@ -320,7 +320,11 @@ func (x *Value) setTOMLScalar(v reflect.Value, a any) error {
 	if k == kindString {
 		return errors.New("want text in quotes")
 	}
-	return x.setText(v, "\x00")
+	err := x.setText(v, "\x00") // for what is expected
+	if k == kindDuration {
+		return fmt.Errorf(`%w, in quotes and with a unit, such as "30s"`, err)
+	}
+	return err
 }
 
 // String returns the value as Set reads it, of a list the entries with commas between.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,13 +19,13 @@ type Flags struct {
 type setting struct{ key, text string }
 
 // NewFlags adds the flags to fs. base returns what file and flags change, such as
-// [Default]. A key of omit gets no flag, and is an error in the file's place where it
-// stands in one only if the caller says so.
+// [Default]. A key of omit gets no flag.
 func NewFlags(fs *pflag.FlagSet, base func() *Config, omit ...string) *Flags {
 	f := &Flags{base: base}
+	fs.SortFlags = false // the order of the reference file
 	fs.StringVar(&f.File, "config", "", "TOML `FILE` with settings; a flag wins over it")
 	for _, field := range base().Fields() {
-		if contains(omit, field.Key) {
+		if slices.Contains(omit, field.Key) {
 			continue
 		}
 		v := &flagValue{Value: field.Value, key: field.Key, flags: f}
@@ -39,15 +40,6 @@ func NewFlags(fs *pflag.FlagSet, base func() *Config, omit ...string) *Flags {
 
 // AnnotationKey is the annotation of a flag under which the key of the file stands.
 const AnnotationKey = "config_key"
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
-}
 
 // Load returns the settings: defaults, the file over them, the flags over that. They have
 // been checked ([Config.Check]) but not resolved ([Config.Resolve]).

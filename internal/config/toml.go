@@ -83,7 +83,7 @@ func (p *parser) key(top map[string]toml.Primitive, k toml.Key) {
 	switch {
 	case len(k) == 1 && p.sections[path]:
 		if !isTable {
-			report("%s = %s: want a section, [%s]", path, quoteTOML(a), path)
+			report("%s = %s: want one section, [%s]", path, quoteTOML(a), path)
 		}
 	case !known || len(k) > 2 || strings.Contains(k[len(k)-1], "."):
 		p.seen[strings.Join(k, "\x00")] = true
@@ -148,8 +148,11 @@ func (p *parser) suggest(path string) string {
 	for s := range p.sections {
 		consider(s)
 	}
-	if bestAt > max(2, len(lastPart(path))/3) {
+	if bestAt > max(1, (len(lastPart(path))+1)/3) {
 		return all
+	}
+	if best == path {
+		return fmt.Sprintf("did you mean %q without quotes?", best)
 	}
 	return fmt.Sprintf("did you mean %q?", best)
 }

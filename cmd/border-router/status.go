@@ -1,0 +1,214 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"border-router/internal/api"
+)
+
+// ask returns a command that GETs path and prints it raw with --json, else with show.
+func (a *app) ask(path string, cmd *cobra.Command, show func(cmd *cobra.Command, c *api.Client) error) *cobra.Command {
+	cmd.Args = noArgs
+	cmd.Flags().BoolVar(&a.json, "json", false, "print the JSON that the router answers")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c := a.client()
+		if a.json {
+			return interrupted(cmd.Context(), c.Raw(cmd.Context(), path, a.out))
+		}
+		return interrupted(cmd.Context(), show(cmd, c))
+	}
+	return cmd
+}
+
+func (a *app) statusCmd() *cobra.Command {
+	return a.ask("/v1/status", &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Show ports, counters and the reasons of drops",
+		Long: `status shows the running router: its prefixes, its uplink, and each port with its radio and
+its counters. Of the packets that a port has received each has been delivered to this host,
+forwarded, consumed by the router itself, is held, or was dropped for one of the reasons
+shown.`,
+		Example: `  border-router status
+  border-router status --json | jq '.ports[].drops'`,
+	}, func(cmd *cobra.Command, c *api.Client) error {
+		s, err := c.Status(cmd.Context())
+		if err == nil {
+			printStatus(a.out, s)
+		}
+		return err
+	})
+}
+
+func printStatus(w io.Writer, s api.Status) {
+	fmt.Fprintf(w, "border-router %s, process %d, up %s\n", s.Version, s.PID, seconds(s.Uptime))
+	for _, p := range s.Prefixes {
+		fmt.Fprintf(w, "prefix   %s on %s (%s)\n", p.Prefix, p.Port, p.Source)
+	}
+	fmt.Fprintf(w, "uplink   %s, %s%s\n", s.Uplink.URL, s.Uplink.State, addresses(s.Uplink.Addresses))
+	fmt.Fprintf(w, "nodes    %d addresses registered, %d neighbors, %d routes\n", s.Registrations, s.Neighbors, s.Routes)
+	fmt.Fprintf(w, "icmp     %d errors sent, %d not sent because of the rate limit\n", s.ICMPSent, s.ICMPLimited)
+	state := s.StateDir
+	if state == "" {
+		state = "nothing is kept over a restart"
+	}
+	fmt.Fprintf(w, "state    %s\n", state)
+	fmt.Fprintf(w, "memory   %s in use, %s from the system, %d goroutines\n", bytesText(s.Memory.HeapBytes), bytesText(s.Memory.TotalBytes), s.Memory.Goroutines)
+
+	fmt.Fprintln(w)
+	t := table{
+		header: []string{"PORT", "RECEIVED", "DELIVERED", "FORWARDED", "CONSUMED", "HELD", "DROPPED", "SENT", "ORIGINATED"},
+		right:  numbers(1, 2, 3, 4, 5, 6, 7, 8),
+	}
+	n := func(v uint64) string { return strconv.FormatUint(v, 10) }
+	for _, p := range s.Ports {
+		t.row(p.Name, n(p.Received), n(p.Delivered), n(p.Forwarded), n(p.Consumed), n(p.Held), n(p.Dropped), n(p.Sent), n(p.Originated))
+	}
+	t.print(w, "")
+
+	for _, p := range s.Ports {
+		fmt.Fprintf(w, "\n%s: %s, mtu %d", p.Name, p.Kind, p.MTU)
+		if p.LinkAddr != "" {
+			fmt.Fprintf(w, ", lladdr %s", p.LinkAddr)
+		}
+		fmt.Fprintln(w)
+		if len(p.Addresses) > 0 {
+			fmt.Fprintf(w, "  addresses  %s\n", strings.TrimPrefix(addresses(p.Addresses), ", "))
+		}
+		fmt.Fprintf(w, "  bytes      %s received, %s sent", bytesText(p.ReceivedBytes), bytesText(p.SentBytes))
+		if p.SendFailures > 0 {
+			fmt.Fprintf(w, ", %d sends failed", p.SendFailures)
+		}
+		fmt.Fprintln(w)
+		if d := nonZero(p.Drops); d != "" {
+			fmt.Fprintf(w, "  drops      %s\n", d)
+		}
+		if p.Lowpan != nil {
+			printLayer(w, "lowpan", *p.Lowpan)
+		}
+		if r := p.Radio; r != nil {
+			fmt.Fprintf(w, "  radio      %s, %s, channel %d, pan %s", r.URL, r.State, r.Channel, r.PAN)
+			if r.Short != "" {
+				fmt.Fprintf(w, ", short %s", r.Short)
+			}
+			if len(r.Local) > 0 {
+				fmt.Fprintf(w, ", at %s, %d peers", strings.Join(r.Local, " and "), r.Peers)
+			}
+			fmt.Fprintln(w)
+			if r.Error != "" {
+				fmt.Fprintf(w, "             %s\n", r.Error)
+			}
+			printLayer(w, "frames", r.Layer)
+		}
+	}
+}
+
+func printLayer(w io.Writer, name string, l api.Layer) {
+	if c := byName(l.Counters); c != "" {
+		fmt.Fprintf(w, "  %-9s  %s\n", name, c)
+	}
+	if d := nonZero(l.Drops); d != "" {
+		fmt.Fprintf(w, "  %-9s  drops: %s\n", "", d)
+	}
+}
+
+// addresses writes ", a, b".
+func addresses(list []netip.Addr) string {
+	var b strings.Builder
+	for _, x := range list {
+		b.WriteString(", " + x.String())
+	}
+	return b.String()
+}
+
+func (a *app) neighborsCmd() *cobra.Command {
+	cmd := a.ask("/v1/neighbors", &cobra.Command{
+		Use:     "neighbors [flags]",
+		Aliases: []string{"neighbours"},
+		Short:   "List the nodes of the meshes",
+		Long: `neighbors lists each address of a node that the router knows, with its link-layer address,
+its state, what is left of its registration, and how the last frame was heard.`,
+		Example: `  border-router neighbors
+  border-router neighbors --json | jq -r '.[] | select(.registered) | .addr'`,
+	}, func(cmd *cobra.Command, c *api.Client) error {
+		n, err := c.Neighbors(cmd.Context())
+		if err == nil {
+			printNeighbors(a.out, n)
+		}
+		return err
+	})
+	return cmd
+}
+
+func printNeighbors(w io.Writer, list []api.Neighbor) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no neighbors: no node has been heard yet")
+		return
+	}
+	slices.SortStableFunc(list, func(x, y api.Neighbor) int {
+		if c := strings.Compare(x.Port, y.Port); c != 0 {
+			return c
+		}
+		return x.Addr.Compare(y.Addr)
+	})
+	t := table{
+		header: []string{"PORT", "ADDRESS", "LINK-LAYER ADDRESS", "STATE", "REGISTERED", "LIFETIME", "RSSI", "HEARD"},
+		right:  numbers(5, 6, 7),
+	}
+	for _, n := range list {
+		life, rssi, heard := "-", "-", "-"
+		if n.Registered {
+			life = seconds(n.Lifetime)
+		}
+		if n.RSSI != nil {
+			rssi = fmt.Sprintf("%d dBm", *n.RSSI)
+		}
+		if n.LastHeard != nil {
+			heard = seconds(*n.LastHeard) + " ago"
+		}
+		t.row(n.Port, n.Addr.String(), dash(n.LinkAddr), n.State, yesNo(n.Registered), life, rssi, heard)
+	}
+	t.print(w, "")
+}
+
+func (a *app) routesCmd() *cobra.Command {
+	return a.ask("/v1/routes", &cobra.Command{
+		Use:   "routes [flags]",
+		Short: "List the routes",
+		Long: `routes lists the forwarding table. The longest prefix that holds an address wins, and of
+equal ones the smallest metric.`,
+		Example: `  border-router routes
+  border-router routes --json`,
+	}, func(cmd *cobra.Command, c *api.Client) error {
+		r, err := c.Routes(cmd.Context())
+		if err == nil {
+			printRoutes(a.out, r)
+		}
+		return err
+	})
+}
+
+func printRoutes(w io.Writer, list []api.Route) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "no routes")
+		return
+	}
+	t := table{header: []string{"PREFIX", "PORT", "NEXT HOP", "KIND", "METRIC"}, right: numbers(4)}
+	for _, r := range list {
+		hop := "on link"
+		switch {
+		case r.NextHop.IsValid():
+			hop = r.NextHop.String()
+		case r.Port == "":
+			hop = "-"
+		}
+		t.row(r.Prefix.String(), dash(r.Port), hop, r.Kind, strconv.Itoa(r.Metric))
+	}
+	t.print(w, "")
+}
