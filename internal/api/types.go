@@ -61,6 +61,7 @@ type Port struct {
 
 	Lowpan *Layer `json:"lowpan,omitempty"` // the adaptation layer of a mesh port
 	Radio  *Radio `json:"radio,omitempty"`
+	Host   *Layer `json:"host,omitempty"` // the kernel's or the user-space end of the host port
 }
 
 // Counters count the IPv6 packets of a port.

@@ -62,7 +62,7 @@ func (d *Daemon) port(l *router.Link) api.Port {
 		Name: l.Name(), Kind: l.Kind().String(), MTU: l.MTU(),
 		Counters: api.Counters{
 			Received: st.Received, Delivered: st.Delivered, Forwarded: st.Forwarded, Consumed: st.Consumed,
-			Held: st.Held, Dropped: st.Dropped, Sent: st.Sent, Originated: st.Originated, Failed: st.SendFailures,
+			Held: st.Held, Dropped: st.Dropped, Sent: st.Sent, Originated: st.Originated, SendFailures: st.SendFailures,
 			ReceivedBytes: st.ReceivedBytes, SentBytes: st.SentBytes,
 		},
 		Drops: l.Drops(),
@@ -291,16 +291,26 @@ func (d *Daemon) Capture(ctx context.Context, req api.CaptureRequest, w io.Write
 			return api.BadRequest("no port %q: there are %s", p, strings.Join(names, ", "))
 		}
 	}
-	return d.bus.Subscribe(ctx, w, capture.Filter{Ports: req.Ports, Frames: req.Radio || !req.IP, Packets: req.IP || !req.Radio})
+	return d.bus.Subscribe(ctx, w, capture.Filter{Ports: req.Ports, Radio: req.Radio, IP: req.IP})
 }
 
 func (m *mesh) status() *api.Radio {
-	st := m.radio.Stats()
+	s, h := m.radio.RadioStats(), m.radio.HubStats()
 	r := &api.Radio{
 		URL: m.url, State: "up", Channel: m.radio.Channel(), PAN: fmt.Sprintf("0x%04x", m.pan), EUI64: m.lladdr.String(),
 		Peers: len(m.radio.Peers()),
 	}
-	r.Counters, r.Drops = st.Counters(), maps.Collect(st.Drops)
+	r.Counters = map[string]uint64{
+		"received": s.Received, "delivered": s.Delivered, "consumed": s.Consumed, "forwarded": s.Forwarded,
+		"acks_sent": s.AcksSent, "sent": s.Sent, "acked": s.Acked, "no_ack": s.NoAck, "channel_busy": s.ChannelBusy,
+		"skipped": s.Skipped, "too_long": s.TooLong, "attempts": s.Attempts,
+		"hub_copies": h.Copies, "hub_sniffer_copies": h.SnifferCopies, "hub_peers_learned": h.PeersLearned, "hub_peers_aged": h.PeersAged,
+		"hub_peers_evicted": h.PeersEvicted, "hub_impaired": h.Impaired, "refused": h.Refused, "send_errors": h.SendErrors, "read_errors": h.ReadErrors,
+	}
+	r.Drops = make(map[string]uint64, len(s.Drops))
+	for _, d := range s.Drops {
+		r.Drops[d.Reason] += d.Count
+	}
 	for _, a := range m.radio.LocalAddrs() {
 		r.Local = append(r.Local, a.String())
 	}

@@ -49,7 +49,8 @@ type Daemon struct {
 	stack  *hoststack.Stack
 	server *api.Server
 
-	source string // of the prefixes: "configured" or "generated"
+	taps   []func(tx bool, p []byte) // of the capture, by port
+	source string                    // of the prefixes: "configured" or "generated"
 
 	downOnce sync.Once
 	down     chan error // the uplink has gone
@@ -130,7 +131,7 @@ func (d *Daemon) openUplink() error {
 	var port router.Port
 	switch d.cfg.Uplink.Kind {
 	case config.UplinkUser:
-		s, err := hoststack.New(hoststack.Config{Name: "user", MTU: d.cfg.UplinkMTU, Logger: d.log})
+		s, err := hoststack.New(hoststack.Config{Name: "user", MTU: d.cfg.UplinkMTU})
 		if err != nil {
 			return fmt.Errorf("uplink user: %w", err)
 		}
@@ -163,6 +164,9 @@ func (d *Daemon) openUplink() error {
 		port = t
 	}
 	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress})
+	for _, l := range d.router.Links() {
+		d.taps = append(d.taps, d.bus.Packets(l.Name()))
+	}
 	for _, m := range d.meshes {
 		d.router.AddAddress(m.addr)
 	}
@@ -310,6 +314,12 @@ func (d *Daemon) do(ctx context.Context, f func(now time.Time)) error {
 		return errors.New("the router is shutting down")
 	}
 	return err
+}
+
+func (d *Daemon) tapPacket(port int, tx bool, p ipv6.Packet) {
+	if d.bus.Active() {
+		d.taps[port](tx, p)
+	}
 }
 
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) }

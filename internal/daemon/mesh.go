@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"border-router/internal/config"
@@ -44,9 +45,9 @@ func (s addrSet) add(a netip.Addr) bool {
 func (s addrSet) remove(a netip.Addr) { delete(s, a) }
 
 // newMesh opens radio number i and builds the port on it.
-func (d *Daemon) newMesh(i int, url config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
-	m := &mesh{name: fmt.Sprintf("%s%d", url.Scheme(), i), url: string(url), prefix: prefix, known: make(addrSet)}
-	zc, err := zep.ParseURL(string(url))
+func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
+	m := &mesh{name: fmt.Sprintf("%s%d", radio.Scheme(), i), url: string(radio), prefix: prefix, known: make(addrSet)}
+	zc, err := zep.ParseURL(string(radio))
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +61,8 @@ func (d *Daemon) newMesh(i int, url config.Radio, prefix netip.Prefix, abro uint
 	m.pan = zc.PAN
 	zc.Logger = d.log
 	zc.Impair = impair
-	tap := d.bus.Frames(m.name)
-	zc.Tap = tap
+	zc.Tap = d.bus.Frames(m.name)
+	d.macDefaults(string(radio), &zc)
 	if m.radio, err = zep.Open(zc); err != nil {
 		return nil, err
 	}
@@ -69,16 +70,20 @@ func (d *Daemon) newMesh(i int, url config.Radio, prefix netip.Prefix, abro uint
 	m.iface = lowpan.NewInterface(lowpan.InterfaceConfig{
 		Name:   m.name,
 		EUI64:  zc.EUI64,
-		Short:  0xffff,
+		Short:  zc.Short,
 		PAN:    zc.PAN,
 		Logger: d.log,
 		Rand:   seeded(),
 		Limits: lowpan.Limits{
-			Datagrams:          d.cfg.Lowpan.ReassemblyTotal,
-			DatagramsPerSource: d.cfg.Lowpan.ReassemblyPerSource,
-			ReassemblyTimeout:  d.cfg.Lowpan.ReassemblyTimeout,
-			Queue:              d.cfg.Lowpan.QueueTotal,
-			QueuePerNeighbor:   d.cfg.Lowpan.QueuePerNeighbor,
+			Reassemblies:          d.cfg.Lowpan.Reassemblies,
+			ReassembliesPerSource: d.cfg.Lowpan.ReassembliesPerSource,
+			ReassemblyTimeout:     d.cfg.Lowpan.ReassemblyTimeout,
+			QueueDatagrams:        d.cfg.Lowpan.QueueDatagrams,
+			QueuePerNeighbor:      d.cfg.Lowpan.QueuePerNeighbor,
+			QueueTarget:           d.cfg.Lowpan.QueueTarget,
+			QueueInterval:         d.cfg.Lowpan.QueueInterval,
+			QueueMaxDelay:         d.cfg.Lowpan.QueueMaxDelay,
+			Peers:                 d.cfg.Lowpan.Peers,
 		},
 		Deliver:    func(now time.Time, p ipv6.Packet, meta ipv6.Meta) { m.link.Deliver(now, p, meta) },
 		Wake:       func() { m.pump.Wake() },
@@ -137,8 +142,10 @@ func (d *Daemon) newMesh(i int, url config.Radio, prefix netip.Prefix, abro uint
 			d.store.DeleteRegistration(m.name, rec.Addr)
 			continue
 		}
-		kept = append(kept, ndRecord(rec))
-		m.known.add(rec.Addr)
+		if r, ok := ndRecord(rec); ok {
+			kept = append(kept, r)
+			m.known.add(rec.Addr)
+		}
 	}
 	if len(kept) > 0 {
 		d.log.Info("registrations restored", "link", m.name, "count", len(kept))
@@ -156,4 +163,33 @@ func (m *mesh) close() {
 	}
 }
 
-var _ = state.Record{}
+// macDefaults applies the [mac] section where the URL says nothing.
+func (d *Daemon) macDefaults(raw string, zc *zep.Config) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return // zep.ParseURL has told
+	}
+	said := u.Query()
+	if !said.Has("retries") {
+		zc.MaxFrameRetries = d.cfg.MAC.Retries
+		if zc.MaxFrameRetries == 0 {
+			zc.MaxFrameRetries = -1
+		}
+	}
+	if !said.Has("ackwait") && d.cfg.MAC.AckWait > 0 {
+		zc.AckWait = d.cfg.MAC.AckWait
+	}
+	if !said.Has("pace") {
+		zc.Pace = d.cfg.MAC.Pace
+	}
+}
+
+// recordOf and ndRecord turn a registration into the form in which it is kept, and back.
+func recordOf(port string, r nd.Record) state.Record {
+	return state.Record{Port: port, Addr: r.Addr, LinkAddr: r.LinkAddr, ROVR: r.ROVR.Append(nil), TID: r.TID, EARO: r.HasTID, Expires: r.Expires}
+}
+
+func ndRecord(r state.Record) (nd.Record, bool) {
+	rovr, ok := nd.ROVRFrom(r.ROVR)
+	return nd.Record{Addr: r.Addr, LinkAddr: r.LinkAddr, ROVR: rovr, TID: r.TID, HasTID: r.EARO, Expires: r.Expires}, ok
+}
