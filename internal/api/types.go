@@ -107,7 +107,7 @@ type Neighbor struct {
 	Port         string     `json:"port"`
 	Addr         netip.Addr `json:"addr"`
 	LinkAddr     string     `json:"lladdr"` // empty while it is not known
-	State        string     `json:"state"`  // "REGISTERED" (RFC 6775), or of RFC 4861 section 7.3.2: "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "UNREACHABLE"
+	State        string     `json:"state"`  // "registered" (RFC 6775), or of RFC 4861 section 7.3.2: "incomplete", "reachable", "stale", "delay", "probe", "unreachable"
 	Registered   bool       `json:"registered"`
 	Lifetime     float64    `json:"lifetime_s"`     // left of the registration; 0 where there is none
 	RSSI         *int       `json:"rssi_dbm"`       // of the last frame; null where the radio does not say
@@ -142,8 +142,9 @@ type PingRequest struct {
 }
 
 // A PingReply is one line of the answer to POST /v1/ping. A line with Sent says that the
-// request Seq has left. Exactly one line without Sent comes for each request after that,
-// except for duplicates and for requests whose outcome the end of the ping overtakes.
+// request Seq has left. Exactly one line without Sent comes for each request, except for
+// duplicates and for requests whose outcome the end of the ping overtakes; it comes without
+// a line before it where the request could not leave.
 type PingReply struct {
 	Seq      int        `json:"seq"`
 	Sent     bool       `json:"sent,omitempty"`

@@ -7,8 +7,8 @@ type Node struct {
 	Name   string // in logs and at /.well-known/core; empty: made from the EUI-64
 	Radio  Radio
 	ND     NDMode
-	EUI64  EUI64         // 0: made up, a new one each time
-	Short  ShortAddr     // [ShortNone]: none
+	EUI64  EUI64         // 0: that of the radio's URL, or made up
+	Short  ShortAddr     // 0: that of the radio's URL, or none
 	Life   time.Duration // registration lifetime (RFC 6775), whole minutes
 	Socket string        // accepted as everywhere; a device serves no management
 	Log    Log
@@ -19,7 +19,6 @@ func DefaultNode() *Node {
 	return &Node{
 		Radio: "zep://?channel=26&pan=0x0023&mode=client",
 		ND:    ND6775,
-		Short: ShortNone,
 		Life:  15 * time.Minute,
 		Log:   Log{Level: LevelInfo, Format: FormatText},
 	}
@@ -35,7 +34,7 @@ type Sim struct {
 	Loss    Percent       // frames lost, each way and hop
 	Delay   time.Duration // added to each frame beside its air time
 	Seed    uint64        // of everything random; 0: a new one each time
-	ZEP     string        // host:port where the medium is open to Wireshark and foreign nodes; empty: not open
+	ZEP     string        // host:port where the medium is open to Wireshark and foreign nodes; no host: 127.0.0.1 and ::1; empty: not open
 	Speed   float64       // 1: real time, over sockets; other: virtual time, so many times as fast
 	For     time.Duration // ends after this long; 0: when interrupted
 	Plain   bool          // lines instead of a live table, whatever stdout is
@@ -46,5 +45,5 @@ func DefaultSim() *Sim {
 	c := Default()
 	c.Uplink = Uplink{Kind: UplinkUser}
 	c.StateDir = NoState
-	return &Sim{Router: c, Nodes: 5, Seed: 1, ZEP: "127.0.0.1:17754", Speed: 1}
+	return &Sim{Router: c, Nodes: 5, Seed: 1, ZEP: ":17754", Speed: 1}
 }

@@ -319,28 +319,36 @@ func (e *EUI64) UnmarshalText(b []byte) error {
 // ShortNone means that a device has no short address.
 const ShortNone ShortAddr = 0xffff
 
-// A ShortAddr is an IEEE 802.15.4 short address, or [ShortNone].
+// A ShortAddr is an IEEE 802.15.4 short address, [ShortNone], or 0: not said.
 type ShortAddr uint16
 
-// MarshalText returns four digits in hexadecimal, or "none".
+// MarshalText returns four digits in hexadecimal, "none", or nothing for 0.
 func (s ShortAddr) MarshalText() ([]byte, error) {
-	if s == ShortNone {
+	switch s {
+	case 0:
+		return nil, nil
+	case ShortNone:
 		return []byte("none"), nil
 	}
 	return fmt.Appendf(nil, "0x%04x", uint16(s)), nil
 }
 
-// UnmarshalText reads hexadecimal with 0x before it, or "none".
+// UnmarshalText reads hexadecimal with 0x before it, "none", or nothing.
 func (s *ShortAddr) UnmarshalText(b []byte) error {
-	if string(b) == "none" {
+	switch string(b) {
+	case "":
+		*s = 0
+		return nil
+	case "none":
 		*s = ShortNone
 		return nil
 	}
-	// fffe is "has no short address yet" (IEEE 802.15.4 macShortAddress), ffff broadcast.
+	// fffe is "has no short address yet" (IEEE 802.15.4 macShortAddress), ffff broadcast;
+	// 0000 is by custom the coordinator's.
 	h, ok := strings.CutPrefix(string(b), "0x")
 	n, err := strconv.ParseUint(h, 16, 16)
-	if !ok || err != nil || n >= 0xfffe {
-		return errors.New(`want a short address from "0x0000" to "0xfffd", or "none"`)
+	if !ok || err != nil || n == 0 || n >= 0xfffe {
+		return errors.New(`want a short address from "0x0001" to "0xfffd", or "none"`)
 	}
 	*s = ShortAddr(n)
 	return nil
