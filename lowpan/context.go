@@ -31,6 +31,11 @@ type Context struct {
 // Contexts holds the contexts of one mesh. The zero value has none. Reading is safe from
 // any number of goroutines as long as nobody calls Set.
 type Contexts struct {
+	// AcceptGHC lets Decompress understand Generic Header Compression (RFC 7400), as a
+	// router that sets the G flag of the 6LoWPAN Capability Indication Option must. Without
+	// it GHC is an unknown NHC id.
+	AcceptGHC bool
+
 	e        [NumContexts]contextEntry
 	valid    uint16 // bit n: context n exists
 	compress uint16 // bit n: context n has the C flag

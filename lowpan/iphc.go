@@ -125,12 +125,12 @@ func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, e
 		return r, drop
 	}
 	out, udp, sumAt := ipv6.HeaderLen, 0, 0
-	var inner [maxNested]uint16 // offsets of tunnelled IPv6 headers, 0 behind the last
+	var ch chain
 	if b[0]&iphcNH != 0 {
 		isUDP := in < len(b) && b[in]&nhcUDPMask == nhcUDP
 		if isUDP {
 			dst[6] = ipv6.ProtoUDP
-		} else if in, out, isUDP, drop = c.decodeChain(dst, b, in, &inner, over); drop != 0 {
+		} else if in, out, isUDP, drop = c.decodeChain(dst, b, in, &ch, over); drop != 0 {
 			return r, drop
 		}
 		if isUDP {
@@ -145,12 +145,21 @@ func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, e
 			out += udpHeaderLen
 		}
 	}
-	rest := b[in:]
-	n := out + len(rest)
-	if n > len(dst) {
-		return r, over
+	n := out + len(b) - in
+	if ch.ghc {
+		var dict [ghcDictLen]byte
+		ghcDict(&dict, dst[ch.base:])
+		k, drop := decodeGHC(dst[out:], b[in:], &dict, over)
+		if drop != 0 {
+			return r, drop
+		}
+		n = out + k
+	} else {
+		if n > len(dst) {
+			return r, over
+		}
+		copy(dst[out:], b[in:])
 	}
-	copy(dst[out:], rest)
 	total := n
 	if size != 0 {
 		total = size
@@ -159,7 +168,7 @@ func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, e
 		return r, DropTooLong
 	}
 	binary.BigEndian.PutUint16(dst[4:], uint16(total-ipv6.HeaderLen))
-	for _, at := range inner {
+	for _, at := range ch.inner {
 		if at == 0 {
 			break
 		}

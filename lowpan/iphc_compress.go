@@ -21,6 +21,11 @@ type CompressOptions struct {
 	// PlainExtHeaders carries extension headers and tunnelled IPv6 headers as they are
 	// instead of by LOWPAN_NHC (RFC 6282 section 4.2): lwIP and Linux drop the latter.
 	PlainExtHeaders bool
+
+	// GHC encodes the payload of UDP, and ICMPv6 that follows the IPv6 header, by RFC 7400
+	// where that is shorter and they have at most 256 bytes: consumed is then the whole
+	// packet. Meant for a datagram that has to fit into one frame.
+	GHC bool
 }
 
 const (
@@ -52,8 +57,19 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 	b := dst[at : at+compressed]
 	off := ipv6.HeaderLen
 	kind, x := planNHC(p[6], p[off:], 1, &o)
-	n := c.encodeIPHC((*[maxIPHC]byte)(b), (*[ipv6.HeaderLen]byte)(p), kind != 0,
+	ghcICMP := o.GHC && p[6] == ipv6.ProtoICMPv6
+again:
+	n := c.encodeIPHC((*[maxIPHC]byte)(b), (*[ipv6.HeaderLen]byte)(p), kind != nhcNone || ghcICMP,
 		iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()}, use)
+	if o.GHC && (ghcICMP || kind == nhcIsUDP) {
+		if hdr, ok := compressGHC(dst[:at+n], p, 0, off, &o); ok {
+			return hdr, len(p), nil
+		}
+		if ghcICMP {
+			ghcICMP = false
+			goto again
+		}
+	}
 	switch kind {
 	case nhcNone:
 		return dst[:at+n], off, nil
@@ -108,6 +124,11 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 	for headers := 2; ; headers++ {
 		switch kind {
 		case nhcIsUDP:
+			if o.GHC {
+				if hdr, ok := compressGHC(dst, p, base, off, o); ok {
+					return hdr, len(p), nil
+				}
+			}
 			at := len(dst)
 			dst = slices.Grow(dst, maxUDPNHC)[:at+maxUDPNHC]
 			n := encodeUDP(dst[at:], p[off:off+udpHeaderLen], o.ElideUDPChecksum && udpSumRight(p, off))

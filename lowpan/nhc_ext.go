@@ -29,12 +29,19 @@ const (
 // itself.
 var eidProto = [8]uint8{ipv6.ProtoHopByHop, ipv6.ProtoRouting, ipv6.ProtoFragment, ipv6.ProtoDstOpts, ipv6.ProtoMobility, 0, 0, ipv6.ProtoIPv6}
 
+// A chain says what decodeChain met.
+type chain struct {
+	inner [maxNested]uint16 // offsets of tunnelled IPv6 headers, 0 behind the last
+	base  int               // offset of the innermost IPv6 header
+	ghc   bool              // what follows is bytecode of RFC 7400
+}
+
 // decodeChain restores the headers behind the outermost IPv6 header that LOWPAN_NHC
 // encodes, from b[in:] to dst[ipv6.HeaderLen:], up to UDP or the first header that is not
 // encoded. It returns the offsets behind them and whether b[next:] is an encoded UDP header.
-// The offsets of IPv6 headers met on the way are left in inner; their payload lengths are
-// for the caller.
-func (c *Contexts) decodeChain(dst, b []byte, in int, inner *[maxNested]uint16, over Drop) (next, out int, udp bool, drop Drop) {
+// The offsets of IPv6 headers met on the way are left in ch; their payload lengths are for
+// the caller.
+func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (next, out int, udp bool, drop Drop) {
 	var (
 		base   = 0 // of the innermost IPv6 header
 		nextAt = 6 // where the type of the header to come belongs
@@ -51,6 +58,16 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, inner *[maxNested]uint16, 
 			return in, out, true, 0
 		}
 		if k&nhcExtMask != nhcExt {
+			if c.AcceptGHC && k&nhcGHCUDPMask == nhcGHCUDP {
+				dst[nextAt] = ipv6.ProtoUDP
+				ch.ghc = true
+				return in, out, true, 0
+			}
+			if c.AcceptGHC && k == nhcGHCICMP {
+				dst[nextAt] = ipv6.ProtoICMPv6
+				ch.ghc = true
+				return in + 1, out, false, 0
+			}
 			return 0, 0, false, DropNHC
 		}
 		if headers == maxNHCHeaders {
@@ -88,9 +105,9 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, inner *[maxNested]uint16, 
 			if drop != 0 {
 				return 0, 0, false, drop
 			}
-			inner[nested-1] = uint16(out)
+			ch.inner[nested-1] = uint16(out)
 			nested++
-			base, nextAt = out, out+6
+			base, ch.base, nextAt = out, out, out+6
 			out += ipv6.HeaderLen
 			more := b[in]&iphcNH != 0
 			in += n
