@@ -95,7 +95,7 @@ type pinger struct {
 
 	started, last                             time.Time // of the first request and of the last one
 	header                                    bool
-	transmitted, received, duplicates, errors int
+	transmitted, received, duplicates, errors int                                   // transmitted: the last sequence number, from 1
 	rtt                                       struct{ min, max, sum, sum2 float64 } // us
 }
 
@@ -135,11 +135,14 @@ func (p *pinger) reply(r api.PingReply) error {
 	p.printHeader()
 	if r.Sent {
 		p.last = p.now()
-		if p.transmitted == 0 {
+		if p.started.IsZero() {
 			p.started = p.last
 		}
-		p.transmitted++
+		p.transmitted = max(p.transmitted, r.Seq)
 		return nil
+	}
+	if r.Seq > p.transmitted { // could not leave
+		p.transmitted = r.Seq
 	}
 	got := r.Error == ""
 	switch {

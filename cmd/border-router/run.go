@@ -85,10 +85,10 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
 	f.SortFlags = false
 	f.Var(config.Var(&n.Radio, ""), "radio", "radio of the mesh")
 	f.Var(config.Var(&n.ND, ""), "nd", "neighbor discovery: `RFC` 6775 (registers) or 4861 (as lwIP)")
-	f.Var(config.Var(&n.EUI64, ""), "eui64", "EUI-64 of the device (default: a new one each time)")
+	f.Var(config.Var(&n.EUI64, ""), "eui64", "EUI-64 of the device (default: that of the URL, or a new one each time)")
 	f.Var(config.Var(&n.Short, ""), "short", "short `ADDR` of the device, such as 0x0001")
 	f.Var(config.Var(&n.Name, ""), "name", "`NAME` in the log (default: made from the EUI-64)")
-	f.Var(config.Var(&n.Life, "1m..65535m"), "registration-lifetime", "lifetime that registrations ask for")
+	f.Var(config.Var(&n.Life, "1m..65535m"), "registration-lifetime", "lifetime that registrations ask for, rounded up to minutes")
 	f.Var(config.Var(&n.Log.Level, ""), "log-level", "least severe level that is logged: debug, info, warn or error")
 	f.Var(config.Var(&n.Log.Format, ""), "log-format", "form of the log: text or json")
 	return cmd
@@ -115,7 +115,7 @@ ping and capture work as with run.`,
 	f.Var(config.Var(&s.Loss, ""), "loss", "share of the frames that are lost")
 	f.Var(config.Var(&s.Delay, "0s..10s"), "delay", "delay of each frame, beside its air time")
 	f.Var(config.Var(&s.Seed, ""), "seed", "seed of everything random; 0 takes a new one")
-	f.Var(config.Var(&s.ZEP, ""), "zep", "where the medium is open to others, `HOST:PORT`; empty closes it")
+	f.Var(config.Var(&s.ZEP, ""), "zep", "where the medium is open to others, `HOST:PORT`; without a host 127.0.0.1 and ::1; empty closes it")
 	f.Var(config.Var(&s.Speed, "0.01..1000000"), "speed", "times as fast as real time; other than 1 runs without sockets")
 	f.Var(config.Var(&s.For, "0s..3650d"), "for", "end after this time; 0s: when interrupted")
 	plain := f.VarPF(config.Var(&s.Plain, ""), "plain", "", "lines instead of a live table")

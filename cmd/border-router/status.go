@@ -92,6 +92,9 @@ func printStatus(w io.Writer, s api.Status) {
 		if p.Lowpan != nil {
 			printLayer(w, "lowpan", *p.Lowpan)
 		}
+		if p.Host != nil {
+			printLayer(w, "host", *p.Host)
+		}
 		if r := p.Radio; r != nil {
 			fmt.Fprintf(w, "  radio      %s, %s, channel %d, pan %s", r.URL, r.State, r.Channel, r.PAN)
 			if r.Short != "" {

@@ -2,19 +2,46 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"log/slog"
+	"time"
 
+	"border-router/internal/api"
 	"border-router/internal/config"
+	"border-router/internal/daemon"
+	"border-router/internal/node"
+	"border-router/internal/sim"
 )
 
-var errNotBuilt = errors.New("this part is not in this program")
+// runRouter runs the router that c describes.
+func runRouter(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	return daemon.Run(ctx, c, daemon.Options{Logger: log, Version: api.BuildVersion().Version})
+}
 
-func runRouter(ctx context.Context, c *config.Config, log *slog.Logger) error { return errNotBuilt }
+// runNode runs the device that n describes.
+func runNode(ctx context.Context, n *config.Node, log *slog.Logger) error {
+	return node.Run(ctx, node.Config{
+		Name:     n.Name,
+		Radio:    string(n.Radio),
+		EUI64:    uint64(n.EUI64),
+		Short:    uint16(n.Short),
+		Classic:  n.ND == config.ND4861,
+		Lifetime: (n.Life + time.Minute - 1).Truncate(time.Minute),
+	}, log)
+}
 
-func runNode(ctx context.Context, n *config.Node, log *slog.Logger) error { return errNotBuilt }
-
+// runSim runs the simulation that s describes.
 func runSim(ctx context.Context, s *config.Sim, out io.Writer, log *slog.Logger) error {
-	return errNotBuilt
+	return sim.Run(ctx, sim.Config{
+		Router:     s.Router,
+		Version:    api.BuildVersion().Version,
+		Nodes:      s.Nodes,
+		Classic:    s.Classic,
+		Impairment: sim.Impairment{Loss: s.Loss.Fraction(), Delay: s.Delay},
+		Seed:       s.Seed,
+		ZEP:        s.ZEP,
+		For:        s.For,
+		Plain:      s.Plain,
+		Speed:      s.Speed,
+	}, out, log)
 }
