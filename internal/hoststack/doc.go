@@ -12,7 +12,7 @@
 // and solicits nothing.
 //
 // Packets that the stack emits are collected in one bounded batch at a time and posted to
-// the loop; a full batch drops and counts. A stack costs about 100 KiB when idle and never
+// the loop; a full batch drops and counts. A stack costs about 50 KiB when idle and never
 // forwards: for that it would be far too slow.
 //
 // It leaves out: IPv4, raw sockets, and path MTU for UDP: with the default MTU of 1280

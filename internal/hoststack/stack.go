@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -23,6 +24,11 @@ import (
 type Config struct {
 	Name string // name of the port, "host" by default; also the zone of link-local addresses
 	MTU  int    // bytes, [ipv6.MinMTU] (default) to [ipv6.MaxPacket]
+
+	// NoTCP leaves TCP out. The stack then has one goroutine, and may live in a bubble of
+	// testing/synctest: the goroutines of gVisor's TCP wait in a way that synctest does
+	// not know, so that time would never pass.
+	NoTCP bool
 }
 
 // A Stack is a host with one interface. It is a port of the router. All methods may be
@@ -30,6 +36,7 @@ type Config struct {
 type Stack struct {
 	name string
 	mtu  int
+	tcp  bool
 	ep   *endpoint
 	st   *stack.Stack
 
@@ -68,13 +75,17 @@ func New(cfg Config) (*Stack, error) {
 	if cfg.MTU < ipv6.MinMTU || cfg.MTU > ipv6.MaxPacket {
 		return nil, fmt.Errorf("host stack %s: MTU %d: want %d to %d bytes", cfg.Name, cfg.MTU, ipv6.MinMTU, ipv6.MaxPacket)
 	}
+	transports := []stack.TransportProtocolFactory{udp.NewProtocol, icmp.NewProtocol6}
+	if !cfg.NoTCP {
+		transports = append(transports, tcp.NewProtocol)
+	}
 	s := &Stack{
-		name: cfg.Name, mtu: cfg.MTU,
+		name: cfg.Name, mtu: cfg.MTU, tcp: !cfg.NoTCP,
 		done: make(chan struct{}), ended: make(chan struct{}),
 		groups: make(map[netip.Addr]int),
 		st: stack.New(stack.Options{
 			NetworkProtocols:   []stack.NetworkProtocolFactory{gipv6.NewProtocolWithOptions(gipv6.Options{})},
-			TransportProtocols: []stack.TransportProtocolFactory{udp.NewProtocol, tcp.NewProtocol, icmp.NewProtocol6},
+			TransportProtocols: transports,
 			HandleLocal:        true,
 		}),
 	}
@@ -95,6 +106,19 @@ func (s *Stack) configure() tcpip.Error {
 			return err
 		}
 	}
+	if s.tcp {
+		if err := s.configureTCP(); err != nil {
+			return err
+		}
+	}
+	if err := s.st.CreateNICWithOptions(nicID, s.ep, stack.NICOptions{Name: s.name}); err != nil {
+		return err
+	}
+	s.st.SetRouteTable([]tcpip.Route{{Destination: header.IPv6EmptySubnet, NIC: nicID}})
+	return nil
+}
+
+func (s *Stack) configureTCP() tcpip.Error {
 	send := tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: defaultBuffer, Max: maxBuffer}
 	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: defaultBuffer, Max: maxBuffer}
 	wait := tcpip.TCPTimeWaitTimeoutOption(timeWait)
@@ -103,10 +127,6 @@ func (s *Stack) configure() tcpip.Error {
 			return err
 		}
 	}
-	if err := s.st.CreateNICWithOptions(nicID, s.ep, stack.NICOptions{Name: s.name}); err != nil {
-		return err
-	}
-	s.st.SetRouteTable([]tcpip.Route{{Destination: header.IPv6EmptySubnet, NIC: nicID}})
 	return nil
 }
 
@@ -297,6 +317,8 @@ func (s *Stack) checkSocketAddr(op, network string, a netip.AddrPort, remote boo
 	switch {
 	case s.isClosed():
 		return &net.OpError{Op: op, Net: network, Err: net.ErrClosed}
+	case network == "tcp" && !s.tcp:
+		return &net.OpError{Op: op, Net: network, Err: syscall.EPROTONOSUPPORT}
 	case remote && (!ip.IsValid() || ip.IsUnspecified() || a.Port() == 0),
 		ip.IsValid() && (!ip.Is6() || ip.Is4In6()) && !ip.IsUnspecified():
 		return &net.OpError{Op: op, Net: network, Err: &net.AddrError{Err: "want an IPv6 address and port", Addr: a.String()}}

@@ -77,8 +77,15 @@ type wire func(from, to *Stack, p ipv6.Packet) bool
 
 // pair makes two stacks with addresses, back to back over one loop.
 func pair(t testing.TB, mtu int, w wire) (a, b *Stack) {
+	return pairOf(t, Config{MTU: mtu}, w)
+}
+
+func pairOf(t testing.TB, cfg Config, w wire) (a, b *Stack) {
 	l := newLoop(t)
-	a, b = newStack(t, Config{Name: "a", MTU: mtu}, addrA, localA), newStack(t, Config{Name: "b", MTU: mtu}, addrB, localB)
+	cfg.Name = "a"
+	a = newStack(t, cfg, addrA, localA)
+	cfg.Name = "b"
+	b = newStack(t, cfg, addrB, localB)
 	join := func(from, to *Stack) {
 		from.Start(l.post, func(now time.Time, p ipv6.Packet, _ ipv6.Meta) {
 			if isControl(p) {
@@ -520,6 +527,10 @@ func TestConfigErrors(t *testing.T) {
 	}
 	if _, err := s.DialUDP(netip.AddrPort{}, netip.AddrPort{}); err == nil {
 		t.Error("dial to nowhere accepted")
+	}
+	s = newStack(t, Config{NoTCP: true}, addrA)
+	if _, err := s.ListenTCP(netip.AddrPort{}); !errors.Is(err, syscall.EPROTONOSUPPORT) {
+		t.Errorf("TCP where there is none: %v", err)
 	}
 }
 

@@ -70,43 +70,66 @@ func (d *Device) Start(post func(interface{ Run(now time.Time) }) bool, deliver 
 	go d.read()
 }
 
+// A reader is the state of the reader's goroutine.
+type reader struct {
+	d    *Device
+	b    *batch
+	err  error
+	fill func(fd uintptr) bool // r.read, made once
+}
+
+func (d *Device) newReader() *reader {
+	r := &reader{d: d}
+	r.fill = r.read
+	return r
+}
+
+// next fills b; it waits for the first packet and takes what there is, 32 at most. An
+// error may come together with packets.
+func (r *reader) next(b *batch) error {
+	r.b = b
+	if err := r.d.raw.Read(r.fill); err != nil {
+		return err
+	}
+	return r.err
+}
+
+// read is called by the poller; false is to be called again when the device is readable.
+func (r *reader) read(fd uintptr) bool {
+	b, size := r.b, r.d.slot()
+	for b.n < batchPackets {
+		n, err := unix.Read(int(fd), b.slab[b.n*size:(b.n+1)*size])
+		switch err {
+		case nil:
+			if n <= 0 { // end of file does not happen on a tun
+				r.err = unix.EBADFD
+				return true
+			}
+			b.len[b.n] = n
+			b.n++
+		case unix.EAGAIN:
+			return b.n > 0
+		case unix.EINTR:
+		default:
+			r.err = err
+			return true
+		}
+	}
+	return true
+}
+
 // read is the reader's goroutine.
 func (d *Device) read() {
 	defer close(d.ended)
-	var b *batch
-	var rerr error
-	fill := func(fd uintptr) bool {
-		size := d.slot()
-		for b.n < batchPackets {
-			n, err := unix.Read(int(fd), b.slab[b.n*size:(b.n+1)*size])
-			switch err {
-			case nil:
-				if n <= 0 { // end of file does not happen on a tun
-					rerr = unix.EBADFD
-					return true
-				}
-				b.len[b.n] = n
-				b.n++
-			case unix.EAGAIN:
-				return b.n > 0
-			case unix.EINTR:
-			default:
-				rerr = err
-				return true
-			}
-		}
-		return true
-	}
+	r := d.newReader()
 	for {
+		var b *batch
 		select {
 		case b = <-d.free:
 		case <-d.done:
 			return
 		}
-		err := d.raw.Read(fill)
-		if err == nil {
-			err = rerr
-		}
+		err := r.next(b)
 		if n := b.n; n > 0 {
 			bytes := 0
 			for _, l := range b.len[:n] {
