@@ -281,7 +281,7 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) error {
 }
 
 // registered keeps a registration, so that after a power cut the node is reachable at once.
-func (d *Daemon) registered(now time.Time, l *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
+func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, _ ipv6.LinkAddr) {
 	for _, m := range d.meshes {
 		if m.link != l {
 			continue
@@ -290,18 +290,13 @@ func (d *Daemon) registered(now time.Time, l *router.Link, addr netip.Addr, ll i
 		if !ok {
 			return
 		}
-		if m.known.add(addr) {
-			d.log.Info("node registered", "link", m.name, "addr", addr, "lladdr", ll)
-		}
 		d.store.PutRegistration(recordOf(m.name, rec))
 	}
 }
 
-func (d *Daemon) unregistered(now time.Time, l *router.Link, addr netip.Addr) {
+func (d *Daemon) unregistered(_ time.Time, l *router.Link, addr netip.Addr) {
 	for _, m := range d.meshes {
 		if m.link == l {
-			m.known.remove(addr)
-			d.log.Info("node gone", "link", m.name, "addr", addr)
 			d.store.DeleteRegistration(m.name, addr)
 		}
 	}

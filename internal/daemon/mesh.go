@@ -29,24 +29,11 @@ type mesh struct {
 	pump  *lowpan.Pump
 	link  *router.Link
 	nd    *nd.Router
-	known addrSet // registered addresses that the log has named; loop only
 }
-
-type addrSet map[netip.Addr]struct{}
-
-func (s addrSet) add(a netip.Addr) bool {
-	if _, ok := s[a]; ok {
-		return false
-	}
-	s[a] = struct{}{}
-	return true
-}
-
-func (s addrSet) remove(a netip.Addr) { delete(s, a) }
 
 // newMesh opens radio number i and builds the port on it.
 func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
-	m := &mesh{name: fmt.Sprintf("%s%d", radio.Scheme(), i), url: string(radio), prefix: prefix, known: make(addrSet)}
+	m := &mesh{name: fmt.Sprintf("%s%d", radio.Scheme(), i), url: string(radio), prefix: prefix}
 	zc, err := zep.ParseURL(string(radio))
 	if err != nil {
 		return nil, err
@@ -144,7 +131,6 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		}
 		if r, ok := ndRecord(rec); ok {
 			kept = append(kept, r)
-			m.known.add(rec.Addr)
 		}
 	}
 	if len(kept) > 0 {
