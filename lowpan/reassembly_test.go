@@ -309,7 +309,13 @@ func FuzzReassembly(f *testing.F) {
 
 // FuzzReassemblyBytes gives any bytes, cut into fragments at any place.
 func FuzzReassemblyBytes(f *testing.F) {
-	f.Add([]byte("\x05\xc1\x00\x00\x05\x41\x08\xe1\x00\x00\x05\x0c1234"))
+	for _, v := range readVectors[fragVector](f, "frag.jsonl") {
+		var b []byte
+		for _, p := range v.Payloads {
+			b = append(append(b, byte(min(len(p), 127))), p[:min(len(p), 127)]...)
+		}
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c Contexts
 		c.Set(0, Context{Prefix: netip.MustParsePrefix("fd00::/64"), Compress: true})

@@ -1,0 +1,141 @@
+package lowpan
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+
+	"border-router/ieee802154"
+	"border-router/ipv6"
+)
+
+// FuzzInterfaceInput gives an Interface any frames. It does not panic, what it delivers is
+// IPv6, every frame is counted once, and memory stays within the limits.
+func FuzzInterfaceInput(f *testing.F) {
+	join := func(frames ...[]byte) (b []byte) {
+		for _, x := range frames {
+			b = append(append(b, byte(len(x))), x...)
+		}
+		return b
+	}
+	var c Contexts
+	l := linkTo(euiB, ipv6.EUI64(euiA))
+	var frags [][]byte
+	for _, b := range fragment(f, &c, testUDP(l, 300), l, 104, 7, CompressOptions{}) {
+		frags = append(frags, dataFrame(nil, b...))
+	}
+	f.Add(join(dataFrame(nil, udpPayload(f)...)))
+	f.Add(join(frags...))
+	f.Add(join(frags[2], frags[1], frags[1], frags[0]))
+	f.Add(join(dataFrame(nil, 0xb1, 0, 7, 0, 0xa, 0x50, 1, 0x7e, 0x77), []byte{2, 0, 1}, []byte{0x41, 0x98}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		limits := Limits{Reassemblies: 3, ReassembliesPerSource: 2}
+		i := NewInterface(InterfaceConfig{EUI64: euiA, Short: 0xa, PAN: pan, Limits: limits,
+			Deliver: func(_ time.Time, p ipv6.Packet, m ipv6.Meta) {
+				if q, err := ipv6.Parse(p); err != nil || len(q) != len(p) {
+					t.Fatalf("delivered %x: %v", []byte(p), err)
+				}
+				if m.LinkSrc.IsZero() || m.LinkDst.IsZero() {
+					t.Fatalf("delivered with %+v", m)
+				}
+				clear(p) // it is ours
+			}})
+		i.SetContext(0, Context{Prefix: netip.MustParsePrefix("fd00:1:2:3::/64"), Compress: true})
+		i.SetContext(3, Context{Prefix: netip.MustParsePrefix("2001:db8::/32")})
+		now := time.Unix(100, 0)
+		for len(b) > 0 {
+			n := min(1+int(b[0]), len(b))
+			i.Input(now, &ieee802154.RxFrame{Data: b[1:n]})
+			b = b[n:]
+			now = now.Add(10 * time.Second)
+			if d := i.Deadline(); !d.IsZero() && !d.After(now) {
+				i.Advance(now)
+			}
+			checkInterface(t, i)
+			if s := i.Stats(); s.ReassembledBytes > 3*bufLen {
+				t.Fatalf("%d bytes of buffers", s.ReassembledBytes)
+			}
+		}
+	})
+}
+
+// FuzzInterface drives both directions of a link with a radio that fails as the input
+// says: packets to several neighbours, batches of any size, any status, loss and time. At
+// any time the counters add up, and what arrives is what was sent, in order for each
+// neighbour.
+func FuzzInterface(f *testing.F) {
+	f.Add([]byte{0x00, 0x05, 0x40, 0x80, 0x83, 0x10, 0xc0})
+	f.Add(bytes.Repeat([]byte{0x3f, 0x01, 0x42, 0x91, 0x85, 0xc3}, 40))
+	f.Add(bytes.Repeat([]byte{0x1f}, 100))
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		limits := Limits{QueueDatagrams: 12, QueuePerNeighbor: 5, Reassemblies: 4}
+		a := newStation(InterfaceConfig{EUI64: euiA, Limits: limits})
+		dsts := [4]ipv6.LinkAddr{ipv6.EUI64(euiB), ipv6.Short(shortB), ipv6.BroadcastShort, ipv6.EUI64(0xc)}
+		b := newStation(InterfaceConfig{EUI64: euiB, Short: shortB, Limits: limits})
+		now := time.Unix(100, 0)
+		var seq, last [4]uint32
+		sent := map[[2]uint32]ipv6.Packet{}
+		pull := func(n int, status ieee802154.TxStatus, at int) {
+			n = a.Next(now, a.tx[:n])
+			failed := false
+			for k := range a.tx[:n] {
+				x := &a.tx[k]
+				switch x.Status = ieee802154.TxAcked; {
+				case failed:
+					x.Status = ieee802154.TxSkipped
+				case k == at:
+					x.Status = status
+					failed = !status.OK()
+				default:
+					b.Input(now, &ieee802154.RxFrame{Data: x.Data})
+				}
+				failed = failed && x.More
+			}
+			a.Done(now, a.tx[:n])
+			checkInterface(t, a.Interface)
+			checkInterface(t, b.Interface)
+			for _, p := range b.got {
+				k := [2]uint32{uint32(p.HopLimit()), p.FlowLabel()}
+				if !bytes.Equal(p, sent[k]) {
+					t.Fatalf("got %x\nwant %x", []byte(p), []byte(sent[k]))
+				}
+				if k[1] <= last[k[0]] {
+					t.Fatalf("to %v: number %d after %d", dsts[k[0]], k[1], last[k[0]])
+				}
+				last[k[0]] = k[1]
+			}
+			b.got, b.meta = b.got[:0], b.meta[:0]
+		}
+		for _, op := range ops {
+			arg := int(op & 15)
+			switch op >> 6 {
+			case 0: // a packet; hop limit and flow label say for whom and which
+				d := arg & 3
+				p := testUDP(linkTo(euiA, dsts[d]), 48+(int(op)&63)*19)
+				seq[d]++
+				p.SetHopLimit(byte(d))
+				p[2], p[3] = byte(seq[d]>>8), byte(seq[d])
+				if err := a.Output(now, p, dsts[d]); err != nil {
+					t.Fatal(err)
+				}
+				sent[[2]uint32{uint32(d), seq[d]}] = p
+				checkInterface(t, a.Interface)
+			case 1: // a batch, all well but what is lost
+				pull(arg+1, ieee802154.TxSent, int(op>>4&3)*5)
+			case 2: // a batch in which one fails
+				pull(arg+1, ieee802154.TxStatus(op>>4&3+3), arg/2)
+			case 3:
+				now = now.Add(time.Duration(arg*arg) * 100 * time.Millisecond)
+				b.Advance(now)
+			}
+		}
+		for a.q.total > 0 {
+			pull(MaxBatch, ieee802154.TxAcked, -1)
+		}
+		b.Advance(now.Add(time.Minute))
+		if s := b.Stats(); s.FramesHeld != 0 || a.current != nil {
+			t.Fatalf("held after the timeout: %+v", s)
+		}
+	})
+}
