@@ -159,6 +159,13 @@ func (e *events) AddressAdded(now time.Time, a netip.Addr, _ int) {
 	}
 	d.addrs = append(d.addrs, a)
 	d.Router.AddAddress(a)
+	if d.cfg.Classic {
+		// A host of RFC 4861 is told no contexts. As the application of a lwIP node has to,
+		// it takes context 0 to be the prefix of the mesh.
+		if p, err := a.Prefix(64); err == nil {
+			d.Iface.SetContext(0, lowpan.Context{Prefix: p, Compress: true})
+		}
+	}
 	if f := d.cfg.AddressAdded; f != nil {
 		f(now, a)
 	}

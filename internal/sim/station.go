@@ -60,7 +60,11 @@ func (s *station) reset() {
 	for i := range s.batch {
 		s.batch[i].Data = make([]byte, 0, ieee802154.MaxFrame)
 	}
-	s.mac = ieee802154.NewMAC(ieee802154.MACConfig{Ext: s.ext, Short: ieee802154.BroadcastShort, PAN: s.w.cfg.PAN, MaxPeers: s.w.maxPeers(s.id)})
+	im := s.w.cfg.Impairment
+	s.mac = ieee802154.NewMAC(ieee802154.MACConfig{
+		Ext: s.ext, Short: ieee802154.BroadcastShort, PAN: s.w.cfg.PAN, MaxPeers: s.w.maxPeers(s.id),
+		AckWait: ieee802154.DefaultAckWait + 2*(im.Delay+im.Jitter), // there and back
+	})
 }
 
 // service does all that is left to do after an event, and sets the timer.
