@@ -14,8 +14,9 @@
 // A chain of compressed headers is limited to 16, with 4 IPv6 headers among them; a frame
 // beyond that, or with a reserved or unknown encoding, is dropped for a [Drop] of its own.
 //
-// [GHC] compression of payloads and the routing headers of [ParseRoutingHeader] are codecs
-// without a policy: who uses them decides for whom.
+// Generic Header Compression of UDP and ICMPv6 is used where [CompressOptions] asks for it
+// and accepted where [Contexts] says so; its form for extension headers is left out. The
+// routing headers of [ParseRoutingHeader] are a codec without a policy.
 //
 // # Adaptation
 //
