@@ -1,6 +1,8 @@
 package tun
 
 import (
+	"errors"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -88,10 +90,16 @@ func (d *Device) newReader() *reader {
 // error may come together with packets.
 func (r *reader) next(b *batch) error {
 	r.b = b
-	if err := r.d.raw.Read(r.fill); err != nil {
-		return err
+	err := r.d.raw.Read(r.fill)
+	if err != nil && !errors.Is(err, os.ErrClosed) {
+		// The driver signals an error condition, which the poller calls "not pollable", only
+		// while the interface is being deleted; a read may still say EAGAIN then.
+		return unix.EBADFD
 	}
-	return r.err
+	if r.err != nil {
+		return r.err
+	}
+	return err
 }
 
 // read is called by the poller; false is to be called again when the device is readable.
