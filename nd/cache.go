@@ -72,7 +72,7 @@ type node struct {
 	regs      int // of them registered
 	failures  int // transmissions in a row without an acknowledgement
 	lastHeard time.Time
-	addr      netip.Addr // link-local source of its last solicitation, else invalid
+	addr      netip.Addr // source of its last solicitation, else one of its addresses, else invalid
 
 	registers  bool // has registered: a host of RFC 6775 or RFC 8505
 	classic    bool // behaves as a host of RFC 4861
@@ -430,6 +430,18 @@ func (c *cache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int)
 	}
 	c.touch(e)
 	return e.ll, true, nil
+}
+
+// probe asks the neighbor a at ll whether it is still there, as after stateDelay.
+func (c *cache) probe(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
+	e, ok := c.learn(now, a, ll)
+	if !ok || e.dead || e.state != stateStale && e.state != stateReachable && e.state != stateDelay {
+		return
+	}
+	c.setState(e, stateProbe)
+	e.probes = 1
+	c.timers.Set(e, now.Add(c.retrans))
+	c.solicit(now, a, ll)
 }
 
 // start begins to resolve dst, which has no entry, on behalf of p.

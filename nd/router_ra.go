@@ -145,6 +145,9 @@ func (r *Router) tookPrefix(now time.Time, n *node, a netip.Addr) {
 	_, timed := r.nodeTimers.At(n)
 	first := !n.usesPrefix
 	n.usesPrefix = true
+	if !n.addr.IsValid() {
+		n.addr = a
+	}
 	if !n.registers && (first || !timed) {
 		r.nodeTimers.Set(n, now.Add(r.refreshInterval()))
 	}
@@ -168,6 +171,10 @@ func (r *Router) advanceNode(now time.Time, n *node) {
 		n.onLink = true
 		r.log.LogAttrs(context.Background(), slog.LevelDebug, "node did not take up the prefix, announcing it as on-link", slog.Any("lladdr", n.ll))
 	}
+	if !n.solicited {
+		// It asked before we started: which form it took its address from is not known.
+		n.onLink = true
+	}
 	n.classic = n.classic || n.usesPrefix
 	if !r.cfg.PeriodicRA || n.onLink && !n.usesPrefix {
 		dst := n.addr
@@ -175,6 +182,9 @@ func (r *Router) advanceNode(now time.Time, n *node) {
 			dst = allNodes
 		}
 		r.sendRA(now, dst, n.ll, n)
+	}
+	if now.Sub(n.lastHeard) > r.cfg.RouterLifetime/6 && n.addr.IsValid() {
+		r.probe(now, n.addr, n.ll) // is it still there?
 	}
 	r.nodeTimers.Set(n, now.Add(r.refreshInterval()))
 }
