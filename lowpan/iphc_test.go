@@ -474,3 +474,43 @@ func TestCodecAllocs(t *testing.T) {
 		}
 	}
 }
+
+// TestUnspecifiedOfLwIP takes SAC=1 SAM=01 with zeros for "::" where there is no context 0.
+func TestUnspecifiedOfLwIP(t *testing.T) {
+	l := Link{Src: ipv6.EUI64(0x02005e1000000001), Dst: ipv6.BroadcastShort}
+	b := hexOf("7b5b 3a 0000000000000000 02 8500 7bb9 00000000") // router solicitation
+	p, err := decompress(new(Contexts), b, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := ipv6.Packet(p); q.Src() != netip.IPv6Unspecified() || q.Dst() != netip.MustParseAddr("ff02::2") {
+		t.Errorf("%v -> %v", q.Src(), q.Dst())
+	}
+	for _, s := range []string{
+		"7b5b 3a 0000000000000001 02", "7b6b 3a 0000 02", "7b7b 3a 02", "7bdb 10 3a 0000000000000000 02",
+	} {
+		if _, err := decompress(new(Contexts), hexOf(s), l); err != DropContext {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	c, _, _ := udpInContext(t)
+	if p, err := decompress(c, b, l); err != nil || ipv6.Packet(p).Src() != netip.MustParseAddr("fd00:1:2:3::") {
+		t.Errorf("with a context 0: %x, %v", p, err)
+	}
+}
+
+func TestDropText(t *testing.T) {
+	seen := map[string]Drop{}
+	for d := Drop(1); d.Error() != "lowpan_unknown"; d++ {
+		if other, ok := seen[d.Error()]; ok {
+			t.Errorf("%d and %d are both %q", d, other, d)
+		}
+		seen[d.Error()] = d
+	}
+	if len(seen) < int(DropGHC) {
+		t.Errorf("only %d of %d reasons have a text", len(seen), DropGHC)
+	}
+	if Drop(0).Error() != "lowpan_unknown" || Drop(255).Error() != "lowpan_unknown" {
+		t.Error("text for no reason")
+	}
+}
