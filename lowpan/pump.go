@@ -28,7 +28,7 @@ const (
 // wait in the radio.
 type Pump struct {
 	// OnError, where set before [Pump.Start], is told of each error of the radio, from the
-	// pump's goroutines. After an error the pump tries again, less and less often, unless
+	// pump's goroutines, which may be both at once. After an error the pump tries again, less and less often, unless
 	// the radio was closed.
 	OnError func(error)
 

@@ -149,14 +149,25 @@ type pumped struct {
 	*station
 	*testLoop
 	pump *Pump
+	mu   sync.Mutex
 	errs []error
+}
+
+func (p *pumped) errors() []error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.errs
 }
 
 func newPumped(eui uint64, r ieee802154.Radio) *pumped {
 	p := &pumped{testLoop: newTestLoop()}
 	p.station = newStation(InterfaceConfig{EUI64: eui})
 	p.pump = NewPump(p.Interface, r, p.post)
-	p.pump.OnError = func(err error) { p.errs = append(p.errs, err) }
+	p.pump.OnError = func(err error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.errs = append(p.errs, err)
+	}
 	p.cfg.Wake = p.pump.Wake
 	p.pump.Start()
 	p.pump.Start() // once is enough
@@ -190,11 +201,14 @@ func TestPump(t *testing.T) {
 					t.Errorf("got %x", []byte(q))
 				}
 			}
-			s := a.Stats()
+			var s Stats
+			a.do(func() {
+				s = a.Stats()
+				checkInterface(t, a.Interface)
+			})
 			if uint64(len(b.got)) != s.DatagramsSent || s.DatagramsQueued != 0 || s.DatagramsSent < 15 {
 				t.Errorf("%d datagrams arrived, %+v", len(b.got), s)
 			}
-			checkInterface(t, a.Interface)
 			checkInterface(t, b.Interface)
 		})
 		a.do(func() {
@@ -206,8 +220,8 @@ func TestPump(t *testing.T) {
 			t.Errorf("largest batch %d, window 4", ra.batch)
 		}
 		for _, x := range []*pumped{a, b} {
-			if err := errors.Join(x.pump.Close(), x.pump.Close(), x.pump.Err()); err != nil || len(x.errs) != 0 {
-				t.Error(err, x.errs)
+			if err := errors.Join(x.pump.Close(), x.pump.Close(), x.pump.Err()); err != nil || len(x.errors()) != 0 {
+				t.Error(err, x.errors())
 			}
 			x.stop()
 		}
@@ -224,8 +238,9 @@ func TestPumpErrors(t *testing.T) {
 		}
 		a := newPumped(euiA, ra)
 		time.Sleep(time.Minute)
-		if len(a.errs) != 5 || ra.calls != 6 || !errors.Is(a.pump.Err(), bad) || !strings.HasPrefix(a.errs[0].Error(), "wpan-test: receive: ") {
-			t.Errorf("%d calls, errors %v", ra.calls, a.errs)
+		synctest.Wait()
+		if len(a.errors()) != 5 || ra.calls != 6 || !errors.Is(a.pump.Err(), bad) || !strings.HasPrefix(a.errors()[0].Error(), "wpan-test: receive: ") {
+			t.Errorf("%d calls, errors %v", ra.calls, a.errors())
 		}
 		dst := ipv6.EUI64(euiB)
 		p := testUDP(linkTo(euiA, dst), 60)
@@ -241,8 +256,8 @@ func TestPumpErrors(t *testing.T) {
 				t.Errorf("%+v, %v", s, dropList(&s.TxDrops))
 			}
 		})
-		if len(a.errs) != 6 || len(rb.in) != 1 {
-			t.Errorf("errors %v, %d frames", a.errs, len(rb.in))
+		if len(a.errors()) != 6 || len(rb.in) != 1 {
+			t.Errorf("errors %v, %d frames", a.errors(), len(rb.in))
 		}
 		// A radio that is closed behind our back takes nothing more, and nothing waits.
 		ra.Close()
