@@ -581,3 +581,42 @@ func TestStatsDrops(t *testing.T) {
 		seen[d.Error()] = true
 	}
 }
+
+// TestInterfaceMalformed carries malformed payloads, whole and as they would come in frames.
+func TestInterfaceMalformed(t *testing.T) {
+	for _, v := range readVectors[vector](t, "malformed.jsonl") {
+		dst, err := ipv6.ParseLinkAddr(v.L2Dst)
+		src, err2 := ipv6.ParseLinkAddr(v.L2Src)
+		if err != nil || err2 != nil || len(v.Compressed) == 0 || len(v.Compressed) > 100 || v.Expect != "reject" && v.Expect != "not-a-fragment" {
+			continue
+		}
+		t.Run(v.ID, func(t *testing.T) {
+			s := newStation(InterfaceConfig{EUI64: euiA, PAN: 0xabcd})
+			if dst.Len() == 2 {
+				s.cfg.Short = uint16(dst.Uint64())
+			} else {
+				s.own = dst
+			}
+			for k, c := range v.contexts(t).ctx {
+				s.SetContext(k, c)
+			}
+			mode := func(a ipv6.LinkAddr) ieee802154.Addr {
+				if a.Len() == 2 {
+					return ieee802154.Short(uint16(a.Uint64()))
+				}
+				return ieee802154.Extended(a.Uint64())
+			}
+			b := dataFrame(func(f *ieee802154.Frame) { f.DstPAN, f.Dst, f.Src = 0xabcd, mode(dst), mode(src) }, v.Compressed...)
+			s.input(t, time.Unix(100, 0), b)
+			if st := s.Stats(); st.FramesDropped() != 1 || len(s.got) != 0 {
+				t.Errorf("%s: %x: delivered %x, %+v", v.Note, v.Compressed, s.got, dropList(&st.RxDrops))
+			} else {
+				for _, why := range []Drop{DropPAN, DropDestination, DropSource, DropMAC} {
+					if st.RxDrops[why] != 0 {
+						t.Errorf("did not get as far: %q", why)
+					}
+				}
+			}
+		})
+	}
+}
