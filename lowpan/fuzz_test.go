@@ -10,7 +10,7 @@ import (
 )
 
 func fuzzContexts() *Contexts {
-	c := new(Contexts)
+	c := &Contexts{AcceptGHC: true}
 	for id, s := range map[int]string{
 		0: "2001:db8:0:1::/64", 1: "fd00:1:2:3::/64", 2: "2001:db8:aaaa::/48", 5: "2001:db8:1:2:3::/80",
 		7: "2001:db8:7:7:7:7::/96", 9: "fd00:9::/32", 12: "::/0", 15: "2001:db8:f::1/128",
@@ -35,6 +35,8 @@ func FuzzDecompress(f *testing.F) {
 		f.Add([]byte(v.Compressed), uint16(0), uint8(i))
 	}
 	f.Add(hexOf("7e33f7ffbb780e16"), uint16(200), uint8(1))
+	f.Add(hexOf("7e33df048700a76882b3f00401013bd382021f0283020600a2db022024"), uint16(0), uint8(0))
+	f.Add(hexOf("7e33d3121234b0d1011df21509"), uint16(120), uint8(0))
 	c := fuzzContexts()
 	f.Fuzz(func(t *testing.T, b []byte, size uint16, link uint8) {
 		l := fuzzLinks[link%4]
@@ -95,7 +97,7 @@ func FuzzCompress(f *testing.F) {
 
 func checkRoundTrip(t *testing.T, c *Contexts, p ipv6.Packet, l Link) {
 	t.Helper()
-	for _, o := range []CompressOptions{{}, {PlainExtHeaders: true}, {ElideUDPChecksum: true}} {
+	for _, o := range []CompressOptions{{}, {PlainExtHeaders: true}, {ElideUDPChecksum: true}, {ElideUDPChecksum: true, GHC: true}} {
 		before := slices.Clone(p)
 		b, err := compress(c, p, l, o)
 		if err != nil {
