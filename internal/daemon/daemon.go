@@ -158,9 +158,6 @@ func (d *Daemon) openUplink() error {
 			return err
 		}
 		d.tun = t
-		for _, f := range t.Check() {
-			d.log.Warn(f.What, "fix", f.Fix)
-		}
 		port = t
 	}
 	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress})
