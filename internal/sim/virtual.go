@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (w *World) rows() []row {
 		if a := w.Addrs(i); len(a) > 0 {
 			r.addr, r.state = a[0], "joined"
 			if s := states[a[0].String()]; s != "" {
-				r.state, r.life = s, lives[a[0].String()]
+				r.state, r.life = strings.ToLower(s), lives[a[0].String()]
 			}
 		}
 		rows = append(rows, r)

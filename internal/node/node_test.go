@@ -1,0 +1,249 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/plgd-dev/go-coap/v3/dtls/server"
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
+	"github.com/plgd-dev/go-coap/v3/message/pool"
+	coapnet "github.com/plgd-dev/go-coap/v3/net"
+	"github.com/plgd-dev/go-coap/v3/net/blockwise"
+	"github.com/plgd-dev/go-coap/v3/udp/client"
+
+	"border-router/internal/api"
+	"border-router/internal/config"
+	"border-router/internal/daemon"
+)
+
+// startRouter starts a router in user mode on a hub of loopback and returns it with the
+// address of its hub.
+func startRouter(t *testing.T) (*daemon.Daemon, netip.AddrPort) {
+	t.Helper()
+	c := config.Default()
+	c.Radios = []config.Radio{"zep://127.0.0.1:0?mode=hub&pace=off"}
+	c.Uplink = config.Uplink{Kind: config.UplinkUser}
+	c.Prefixes = []netip.Prefix{netip.MustParsePrefix("fd12:3456:789a::/64")}
+	c.Socket = filepath.Join(t.TempDir(), "s")
+	d, err := daemon.New(c, daemon.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("router: %v", err)
+		}
+	})
+	st, err := d.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range st.Ports {
+		if p.Radio != nil {
+			return d, netip.MustParseAddrPort(p.Radio.Local[0])
+		}
+	}
+	t.Fatal("no radio")
+	return nil, netip.AddrPort{}
+}
+
+// startNode starts a node and waits until it has joined. stop ends it and returns how
+// long that took.
+func startNode(t *testing.T, hub netip.AddrPort, classic bool, eui64 uint64) (n *Node, stop func() time.Duration) {
+	t.Helper()
+	joined := make(chan struct{}, 16)
+	n, err := New(Config{
+		Radio: fmt.Sprintf("zep://%s?mode=client&pace=off", hub), EUI64: eui64, Classic: classic,
+		OnChange: func(s State) {
+			if s.Joined() {
+				select {
+				case joined <- struct{}{}:
+				default:
+				}
+			}
+		},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	stopped := false
+	stop = func() time.Duration {
+		if stopped {
+			return 0
+		}
+		stopped = true
+		at := time.Now()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("node: %v", err)
+		}
+		return time.Since(at)
+	}
+	t.Cleanup(func() { stop() })
+	select {
+	case <-joined:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("did not join: %+v", n.State())
+	}
+	return n, stop
+}
+
+// dial returns a CoAP client of go-coap on a connection.
+func dial(ctx context.Context, t *testing.T, conn net.Conn) *client.Conn {
+	t.Helper()
+	cfg := client.DefaultConfig
+	cfg.Errors = func(error) {}
+	s := server.NewSession(ctx, coapnet.NewConn(conn), cfg.MaxMessageSize, cfg.MTU, true)
+	c := client.NewConnWithOpts(s, &cfg, client.WithBlockWise(func(c *client.Conn) *blockwise.BlockWise[*client.Conn] {
+		return blockwise.New(c, 5*time.Second, func(error) {}, func(token message.Token) (*pool.Message, bool) { return c.GetObservationRequest(token) })
+	}))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = c.Run() }()
+	t.Cleanup(func() { c.Close(); <-done })
+	return c
+}
+
+func TestNode(t *testing.T) {
+	d, hub := startRouter(t)
+	for _, classic := range []bool{false, true} {
+		t.Run(fmt.Sprintf("classic %v", classic), func(t *testing.T) {
+			eui := uint64(0x0200_5e10_0000_0001)
+			if classic {
+				eui++
+			}
+			n, stop := startNode(t, hub, classic, eui)
+			st := n.State()
+			addr := st.Addrs[0]
+			if want := netip.MustParsePrefix("fd12:3456:789a::/64"); !want.Contains(addr) || st.EUI64 != eui || !st.Router.IsValid() {
+				t.Errorf("%+v", st)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			for _, size := range []int{8, 1000} {
+				answers := 0
+				err := d.Ping(ctx, api.PingRequest{Addr: addr, Count: 3, Size: size, Interval: 0.01, Timeout: 5}, func(r api.PingReply) error {
+					if !r.Sent && r.Error == "" {
+						answers++
+					}
+					return nil
+				})
+				if err != nil || answers != 3 {
+					t.Errorf("%d bytes: %d of 3 answers, %v", size, answers, err)
+				}
+			}
+			conn, err := d.Stack().DialUDP(netip.AddrPort{}, netip.AddrPortFrom(addr, CoAPPort))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := dial(ctx, t, conn)
+			get := func(path string) []byte {
+				t.Helper()
+				r, err := c.Get(ctx, path)
+				if err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+				b, err := r.ReadBody()
+				if err != nil || r.Code() != codes.Content {
+					t.Fatalf("%s: %v %v", path, r.Code(), err)
+				}
+				return b
+			}
+			if b := get("/.well-known/core"); !strings.Contains(string(b), "</counter>") {
+				t.Errorf("%s", b)
+			}
+			body := bytes.Repeat([]byte("0123456789abcdef"), 512)
+			if r, err := c.Put(ctx, "/large", message.AppOctets, bytes.NewReader(body)); err != nil || r.Code() != codes.Changed {
+				t.Fatalf("put: %v", err)
+			}
+			if b := get("/large"); !bytes.Equal(b, body) {
+				t.Errorf("%d bytes came back, or others", len(b))
+			}
+			registered := func() bool {
+				t.Helper()
+				list, err := d.Neighbors(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, x := range list {
+					if x.Addr == addr && x.Registered {
+						return true
+					}
+				}
+				return false
+			}
+			if registered() == classic {
+				t.Errorf("registered: %v", !classic)
+			}
+			if d := stop(); d > time.Second {
+				t.Errorf("ended after %v", d)
+			}
+			if registered() {
+				t.Error("the registration was not taken back")
+			}
+		})
+	}
+}
+
+// A node leaves nothing behind, and one that cannot start says why.
+func TestNodeEnds(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 3 {
+		n, err := New(Config{Radio: "zep://127.0.0.1:9?mode=client"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- n.Run(ctx) }()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}
+	n, err := New(Config{Radio: "zep://127.0.0.1:9?mode=client"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	for i := 0; runtime.NumGoroutine() > before+2; i++ { // gVisor's end a moment later
+		if i > 1000 {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+		runtime.Gosched()
+	}
+	for url, want := range map[string]string{
+		"zep://127.0.0.1:9?mode=client&channel=3": "channel",
+		"serial:///dev/null":                      "scheme",
+	} {
+		if _, err := New(Config{Radio: url}, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
+func TestRandomEUI64(t *testing.T) {
+	seen := make(map[uint64]bool)
+	for range 100 {
+		e := randomEUI64()
+		if e>>56&3 != 2 || seen[e] {
+			t.Fatalf("%016x", e)
+		}
+		seen[e] = true
+	}
+}
