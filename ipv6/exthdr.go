@@ -92,6 +92,10 @@ func (p Packet) walk(mode int) (c chain) {
 		default:
 			return
 		}
+		if c.off == len(p) {
+			c.fail(DropTruncated)
+			return
+		}
 		if n == maxExtHeaders {
 			c.problem(DropExtHeader, ProblemTooManyHdrs, c.off)
 			return

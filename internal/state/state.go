@@ -245,7 +245,7 @@ func (s *Store) get(e entry) ([]byte, bool) {
 func (s *Store) write() {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
-	waiting := false
+	waiting, failing := false, false
 	for {
 		select {
 		case <-s.stop:
@@ -257,11 +257,18 @@ func (s *Store) write() {
 			}
 		case <-timer.C:
 			waiting = false
-			if err := s.Flush(); err != nil {
-				s.log.Warn("state not written, trying again", "file", s.path, "err", err)
+			err := s.Flush()
+			switch {
+			case err != nil:
+				if !failing {
+					s.log.Warn("state not written, trying again", "file", s.path, "err", err)
+				}
 				waiting = true
 				timer.Reset(retryAfter)
+			case failing:
+				s.log.Info("state written again", "file", s.path)
 			}
+			failing = err != nil
 		}
 	}
 }

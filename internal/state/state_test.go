@@ -288,8 +288,7 @@ func TestCoalesce(t *testing.T) {
 		}
 		runtime.Gosched()
 	}
-	s.commitMu.Lock() // the commit that has taken it is over
-	s.commitMu.Unlock()
+	s.Flush() // nothing is left to write: waits for the commit under way
 	fresh := &Store{path: s.path, values: make(map[entry][]byte)}
 	s.Close()
 	db, err := fresh.load()
