@@ -1,2 +1,39 @@
-// Package nd is IPv6 Neighbor Discovery of a mesh.
+// Package nd is IPv6 Neighbor Discovery of a mesh, as plain machines: no goroutine, clock or
+// socket.
+//
+// A [Router] is the side of the border router. It answers router solicitations, keeps the
+// registrations of RFC 6775 and RFC 8505 nodes, resolves and watches neighbors of RFC 4861,
+// defends addresses, answers the duplicate address requests of 6LoWPAN routers, and tells
+// what changes through [Events]. A [Host] is the side of a device: of RFC 6775 with ARO or
+// EARO, or of RFC 4861 as lwIP behaves.
+//
+// # Both kinds of host on one link
+//
+// RFC 6775 section 5.4 has a 6LoWPAN announce its prefix with A=1 L=0, and has hosts ignore
+// an option (that option only) in which L is set. Hosts of RFC 4861 such as older lwIP form
+// an address only where A and L are set, and stop soliciting at the first answer, whatever
+// it brought. So an RA always begins with A=1 L=0, and a second option with A=1 L=1 follows
+// for a node that shows itself to be a host of RFC 4861: it solicits or checks for
+// duplicates from "::" before it has an address, solicits again without having used the
+// answer, or has not used the prefix three seconds after it (the router then advertises
+// again of its own accord). A node that has registered never sees the second option.
+// [RouterConfig.OnLink] forces either way. Hosts of RFC 4861 never ask again, so each is
+// sent a unicast RA before the lifetime of its router or prefix is over, as long as it
+// answers probes.
+//
+// Registration is the source of truth: what is learnt from solicitations or data never
+// changes it, and neither a neighbor that does not answer nor a missing MAC acknowledgement
+// ends it before its lifetime, since nodes sleep. MAC acknowledgements are no reachability
+// confirmation in the sense of RFC 4861 section 7.3.1; a missing one has a learnt neighbor
+// probed earlier.
+//
+// # Left out
+//
+// Address Protected ND (RFC 8928), Secure ND (RFC 3971; the nonce is accepted), redirects
+// (counted and dropped), backbone proxying (RFC 8929), and a Router that is itself a 6LR
+// and sends DARs.
+//
+// RFCs: 4191 (route information), 4861, 4862, 4944 section 8 (link-layer address options),
+// 6085 (multicast in a unicast frame), 6583 (scans), 6775, 6980 (no fragments), 7400 section
+// 3.3 (6CIO), 8106 (DNS), 8505, 2710 and 3590 (MLDv1 reports of a classic host).
 package nd
