@@ -411,3 +411,46 @@ func BenchmarkPutRegistration(b *testing.B) {
 		s.PutRegistration(r)
 	}
 }
+
+// A file that is damaged while it is in use is replaced by a new one that holds all that
+// memory does.
+func TestDamagedInUse(t *testing.T) {
+	for name, damage := range map[string]func(f *os.File, size int64) error{
+		"scribbled": func(f *os.File, size int64) error {
+			_, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, int(size)-2*os.Getpagesize()), int64(2*os.Getpagesize()))
+			return err
+		},
+		"cut": func(f *os.File, size int64) error { return f.Truncate(int64(os.Getpagesize())) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir)
+			for i := range 100 {
+				s.PutRegistration(record(i, time.Now().Add(time.Hour)))
+			}
+			if err := s.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.OpenFile(s.Path(), os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			st, _ := f.Stat()
+			if err := damage(f, st.Size()); err != nil {
+				t.Fatal(err)
+			}
+			s.PutRegistration(record(100, time.Now().Add(time.Hour)))
+			if err := s.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, dir)
+			if recs, _ := s.Registrations(""); len(recs) != 101 {
+				t.Errorf("%d registrations, want 101", len(recs))
+			}
+		})
+	}
+}
