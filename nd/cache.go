@@ -36,7 +36,7 @@ var stateText = [...]string{"REGISTERED", "INCOMPLETE", "REACHABLE", "STALE", "D
 
 // An entry is what is known of one IPv6 address of the link.
 type entry struct {
-	addr      netip.Addr
+	// What the path of a packet touches comes first, in one cache line.
 	ll        ipv6.LinkAddr
 	node      *node // of ll; nil where ll is zero
 	state     state
@@ -46,10 +46,12 @@ type entry struct {
 	lqi       uint8
 	probes    uint8
 	nheld     uint8
-	until     time.Time // stateReachable: end; stateRegistered: end of the registration
 	lastHeard time.Time
-	head      *held // oldest first
-	tail      *held
+
+	addr  netip.Addr
+	until time.Time // stateReachable: end; stateRegistered: end of the registration
+	head  *held     // oldest first
+	tail  *held
 
 	rovr   ROVR // of a registration
 	tid    uint8
@@ -103,7 +105,7 @@ type cache struct {
 	failed  func(now time.Time, e *entry)                            // NUD gave up on e; may be nil
 	dropped func(n *node)                                            // n is forgotten; may be nil
 
-	entries    map[[16]byte]*entry
+	entries    table
 	nodes      map[ipv6.LinkAddr]*node
 	owners     map[ROVR]int // registrations of each owner
 	timers     timerq.Queue[*entry]
@@ -122,14 +124,14 @@ type cache struct {
 func (c *cache) init(ev resolverEvents, l Limits, ll ipv6.LinkAddr) {
 	c.ev, c.limits, c.wantLen = ev, l.withDefaults(), ll.Len()
 	c.reachable, c.retrans = reachableTime, retransTimer
-	c.entries = make(map[[16]byte]*entry)
+	c.entries.init()
 	c.nodes = make(map[ipv6.LinkAddr]*node)
 	c.owners = make(map[ROVR]int)
 	c.lru.prev, c.lru.next = &c.lru, &c.lru
 	c.idle.prev, c.idle.next = &c.idle, &c.idle
 }
 
-func (c *cache) lookup(a netip.Addr) *entry { return c.entries[a.As16()] }
+func (c *cache) lookup(a netip.Addr) *entry { return c.entries.get(a) }
 
 // nodeOf returns what is known of ll, which is not zero.
 func (c *cache) nodeOf(ll ipv6.LinkAddr) *node {
@@ -278,7 +280,7 @@ func (c *cache) create(now time.Time, a netip.Addr, s state) *entry {
 		return e // made by a callback
 	}
 	e := &entry{addr: a, state: stateStale, rssi: ipv6.RSSIUnknown}
-	c.entries[a.As16()] = e
+	c.entries.put(e)
 	c.link(e)
 	c.setState(e, s)
 	return e
@@ -293,7 +295,7 @@ func (c *cache) remove(now time.Time, e *entry, reason Drop) {
 	c.setState(e, stateStale)
 	c.setLink(e, ipv6.LinkAddr{})
 	c.unlink(e)
-	delete(c.entries, e.addr.As16())
+	c.entries.remove(e)
 	e.dead = true
 	c.giveUp(now, e, reason)
 }
@@ -404,7 +406,7 @@ func (c *cache) confirm(now time.Time, e *entry) {
 // resolve returns the link-layer address of a neighbor in the cache. found is false where
 // there is no entry.
 func (c *cache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int) (ll ipv6.LinkAddr, found bool, err error) {
-	e := c.entries[dst.As16()]
+	e := c.entries.get(dst)
 	if e == nil {
 		return ll, false, nil
 	}
@@ -585,8 +587,8 @@ func (c *cache) linkStatus(ll ipv6.LinkAddr, ok bool) {
 }
 
 func (c *cache) snapshot(now time.Time) []Neighbor {
-	list := make([]Neighbor, 0, len(c.entries))
-	for _, e := range c.entries {
+	list := make([]Neighbor, 0, c.entries.n)
+	for _, e := range c.entries.list() {
 		v := Neighbor{
 			Addr: e.addr, LinkAddr: e.ll, State: stateText[e.state], Router: e.router,
 			LastHeard: e.lastHeard, RSSI: e.rssi, LQI: e.lqi, Held: int(e.nheld),

@@ -162,7 +162,7 @@ func (h *Host) Stop(now time.Time) {
 		h.ev.DefaultRouter(now, netip.Addr{}, ipv6.LinkAddr{})
 	}
 	h.routers, h.prefixes, h.addrs, h.pending = nil, nil, nil, netip.Addr{}
-	for _, e := range h.entries {
+	for _, e := range h.entries.list() {
 		h.remove(now, e, DropStopped)
 	}
 }

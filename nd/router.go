@@ -152,13 +152,13 @@ func (r *Router) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 // changes what is registered.
 func (r *Router) Heard(now time.Time, src netip.Addr, m ipv6.Meta) {
 	r.now = now
-	e := r.entries[src.As16()]
+	e := r.entries.get(src)
 	if e != nil && e.ll == m.LinkSrc {
 		e.lastHeard, e.rssi, e.lqi = now, m.RSSI, m.LQI
-		if e.node != nil {
+		if e.state != stateRegistered && e.node != nil {
 			e.node.lastHeard, e.node.failures = now, 0
+			r.touch(e)
 		}
-		r.touch(e)
 		return
 	}
 	r.heardNew(now, src, m, e)
@@ -283,7 +283,7 @@ func (r *Router) Stats() Stats {
 // Records returns all registrations, to be kept over a restart.
 func (r *Router) Records() []Record {
 	var list []Record
-	for _, e := range r.entries {
+	for _, e := range r.entries.list() {
 		if e.state == stateRegistered {
 			list = append(list, e.record())
 		}

@@ -231,8 +231,8 @@ func check(t testing.TB, c *cache, now time.Time) {
 	t.Helper()
 	var learnt, registered, incomplete, negative, holding, refs int
 	owners := make(map[ROVR]int)
-	for k, e := range c.entries {
-		if e.dead || e.addr.As16() != k {
+	for _, e := range c.entries.list() {
+		if e.dead || c.lookup(e.addr) != e {
 			t.Fatalf("entry of %v is dead or misplaced", e.addr)
 		}
 		n := 0
@@ -286,7 +286,7 @@ func check(t testing.TB, c *cache, now time.Time) {
 		}
 	}
 	l := c.limits
-	if learnt > l.Neighbors || registered > l.Registrations || incomplete > l.Incomplete || holding > l.Held || c.idles > l.Neighbors || c.timers.Len() != len(c.entries) {
+	if learnt > l.Neighbors || registered > l.Registrations || incomplete > l.Incomplete || holding > l.Held || c.idles > l.Neighbors || c.timers.Len() != c.entries.n {
 		t.Fatalf("beyond the limits: %d learnt, %d registered, %d incomplete, %d held, %d idle, %d timers", learnt, registered, incomplete, holding, c.idles, c.timers.Len())
 	}
 }
