@@ -22,6 +22,9 @@ type InterfaceConfig struct {
 	Short uint16
 	// PAN is the identifier of our PAN. Frames to it and to ffff are accepted.
 	PAN uint16
+	// GHC accepts generic header compression (RFC 7400): where we announce it in a 6CIO.
+	// Without it, it is an unknown header.
+	GHC bool
 	// Limits bounds memory and delay.
 	Limits Limits
 	// Logger takes what an operator may act on, and at debug level each drop; nil discards.
@@ -48,6 +51,9 @@ type Peer struct {
 	// PlainExtHeaders: it does not know LOWPAN_NHC for extension headers (RFC 6282 section
 	// 4.2); they are sent as they are.
 	PlainExtHeaders bool
+	// GHC: it knows generic header compression (RFC 7400, as its 6CIO says). It is used
+	// where it makes a packet fit into one frame.
+	GHC bool
 }
 
 // MaxBatch is how many frames [Interface.Next] gives out at most.
@@ -115,6 +121,7 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 		seed = cfg.Rand.Uint64()
 	}
 	i.dsn, i.tag = uint8(seed), uint16(seed>>8)
+	i.contexts.AcceptGHC = cfg.GHC
 	i.reasm = NewReassembler(cfg.Limits, &i.contexts)
 	i.q.init(cfg.Limits)
 	i.q.drop = i.dropTx

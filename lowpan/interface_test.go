@@ -481,6 +481,24 @@ func TestInterfacePeer(t *testing.T) {
 	if !a.SetPeer(b, Peer{}) || size(udp, b) != with {
 		t.Error("peer not forgotten")
 	}
+	// What generic header compression brings into one frame, and what it does not.
+	for _, n := range []int{120, 300, 600} {
+		zeros := ipv6.Packet(ipv6.AppendUDP(nil, netip.AddrPortFrom(ipv6.LinkLocal(ipv6.EUI64(euiA)), 5683),
+			netip.AddrPortFrom(ipv6.LinkLocal(b), 5683), 64, make([]byte, n-48)))
+		to := newStation(InterfaceConfig{EUI64: euiB, GHC: true})
+		a.SetPeer(b, Peer{GHC: true})
+		a.Output(now, zeros, b)
+		with := a.frames(t, now, ieee802154.TxAcked)
+		a.SetPeer(b, Peer{})
+		a.Output(now, zeros, b)
+		without := a.frames(t, now, ieee802154.TxAcked)
+		if single := n < 304; (len(with) == 1) != single || len(without) == 1 && n > 120 {
+			t.Errorf("%d bytes: %d frames with GHC, %d without", n, len(with), len(without))
+		}
+		if to.input(t, now, with...); len(to.got) != 1 || !bytes.Equal(to.got[0], zeros) {
+			t.Errorf("%d bytes by GHC: got %x", n, to.got)
+		}
+	}
 	// Hop-by-hop options with a router alert, as an MLD report has.
 	hbh := ipv6.AppendHeader(nil, 0, 0, 8, ipv6.ProtoHopByHop, 1, ipv6.LinkLocal(ipv6.EUI64(euiA)), ipv6.LinkLocal(b))
 	hbh = append(hbh, ipv6.ProtoNone, 0, 5, 2, 0, 0, 1, 0)

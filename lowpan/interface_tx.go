@@ -45,12 +45,12 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 	d := i.q.get()
 	o := nb.options
 	o.Now = now
-	hdr, consumed, err := i.contexts.Compress(d.buf[:0], p, Link{i.own, dst, i.cfg.PAN}, o)
-	if err == nil {
-		d.cutter = cutter{hdr: len(hdr), consumed: consumed}
-		d.b = append(hdr, p[consumed:]...)
+	l, room := Link{i.own, dst, i.cfg.PAN}, maxMACFrame-int(nb.hdrLen)
+	err := i.compress(d, p, l, o)
+	if o.GHC && len(d.b) > room {
+		o.GHC = false
+		err = i.compress(d, p, l, o)
 	}
-	room := maxMACFrame - int(nb.hdrLen)
 	if err != nil || len(d.b) > datagramCap || !d.fits(room) {
 		// Compression made it longer, or longer than the first fragment, which has to
 		// hold all of it. RFC 4944 section 5.1: 41, "uncompressed IPv6 addresses".
@@ -63,6 +63,17 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 	if idle && i.cfg.Wake != nil {
 		i.cfg.Wake()
 	}
+	return nil
+}
+
+// compress puts p into d.
+func (i *Interface) compress(d *datagram, p ipv6.Packet, l Link, o CompressOptions) error {
+	hdr, consumed, err := i.contexts.Compress(d.buf[:0], p, l, o)
+	if err != nil {
+		return err
+	}
+	d.cutter = cutter{hdr: len(hdr), consumed: consumed}
+	d.b = append(hdr, p[consumed:]...)
 	return nil
 }
 
@@ -90,7 +101,7 @@ func (i *Interface) setup(nb *neighbor) {
 	}
 	nb.hdrLen = uint8(len(b))
 	p := i.Peer(nb.dst)
-	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: p.PlainExtHeaders}
+	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: p.PlainExtHeaders, GHC: p.GHC}
 }
 
 // Next cuts the next frames for the radio into tx, each into the Data it has, whose
