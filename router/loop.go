@@ -51,6 +51,11 @@ func (l *Loop) PostUplink(w Work) bool { return post(l.uplink, l.done, w) }
 
 func post(c chan Work, done chan struct{}, w Work) bool {
 	select {
+	case <-done: // even where the queue has room
+		return false
+	default:
+	}
+	select {
 	case c <- w:
 		return true
 	case <-done:
