@@ -573,3 +573,16 @@ func (w *World) checkStation(s *station) {
 		w.fail("station %d: %w", s.id, err)
 	}
 }
+
+// Inject puts a frame, without FCS, on the air that no station of the world sends; every
+// station that is on hears it. A frame longer than [ieee802154.MaxFrame] less its FCS is
+// cut.
+func (w *World) Inject(frame []byte) {
+	frame = frame[:min(len(frame), ieee802154.MaxFrame-fcsLen)]
+	b := w.buffer(frame)
+	b.refs++
+	for _, s := range w.stations {
+		w.arrive(s, evFrame, b, 0)
+	}
+	w.release(b)
+}
