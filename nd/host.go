@@ -91,6 +91,7 @@ const (
 
 	defaultLifetime = 15 * time.Minute
 	retryLater      = time.Minute      // after a refusal
+	retryMoved      = 10 * time.Second // after one for a stale TID
 	retryDuplicate  = 10 * time.Minute // after a duplicate
 
 	maxHostRouters  = 4

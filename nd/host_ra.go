@@ -134,7 +134,7 @@ func (h *Host) handlePrefix(now time.Time, pio PrefixInfo) {
 		return
 	}
 	h.prefixes = append(h.prefixes, hostPrefix{prefix: prefix, onLink: pio.OnLink, until: until})
-	h.addrs = append(h.addrs, hostAddr{addr: addr, bits: 64, tid: initialTID})
+	h.addrs = append(h.addrs, hostAddr{addr: addr, bits: 64, tid: initialTID - 1})
 	if h.cfg.Classic {
 		h.startDAD(now, addr)
 	} else {

@@ -128,9 +128,14 @@ func (h *Host) registered(now time.Time, p ipv6.Packet, msg NeighborAdvertisemen
 	a.ready, a.until = false, time.Time{}
 	switch aro.Status {
 	case StatusMoved:
-		// Our counter is behind, after a restart for instance: start a new lollipop.
-		a.tid = initialTID - 1
-		h.timers.Set(key, now.Add(retryLater+time.Duration(h.rand.Int64N(int64(retryLater)))))
+		// Our counter is behind, after a restart for instance. 0 is ahead of the straight part
+		// of the lollipop, whose start is ahead of the circular part: one of them is taken.
+		if a.tid > 127 {
+			a.tid = 255
+		} else {
+			a.tid = initialTID - 1
+		}
+		h.timers.Set(key, now.Add(retryMoved+time.Duration(h.rand.Int64N(int64(retryMoved)))))
 	case StatusTableFull, StatusRegistryFull:
 		h.timers.Set(key, now.Add(retryLater+time.Duration(h.rand.Int64N(int64(retryLater)))))
 		if len(h.routers) > 1 {

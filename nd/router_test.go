@@ -184,10 +184,10 @@ func TestRegistration(t *testing.T) {
 	rovr := make([]byte, 16)
 	rovr[0] = 1
 
-	s, dst, to := legacy(a, "fd00:1::a", 10, a)
+	s, _, _ := legacy(a, "fd00:1::a", 10, a)
 	want(s, StatusSuccess)
 	// another owner: refused, and told at the link-local address of its own EUI-64
-	s, dst, to = legacy(b, "fd00:1::a", 10, b)
+	s, dst, to := legacy(b, "fd00:1::a", 10, b)
 	want(s, StatusDuplicate)
 	if dst != ipv6.LinkLocal(ipv6.EUI64(b)) || to != ipv6.EUI64(b) {
 		t.Errorf("error sent to %v at %v", dst, to)
