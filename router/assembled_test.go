@@ -76,10 +76,10 @@ func TestIdleRouter(t *testing.T) {
 		// What follows the registration at once, such as the confirmation that the node is
 		// reachable, has 50 s to come to rest.
 		time.Sleep(50 * time.Second)
+		synctest.Wait()
 		if radio.sent == 0 {
 			t.Error("the registration was not answered")
 		}
-		synctest.Wait()
 		before := loop.Wakeups()
 		time.Sleep(60 * time.Second)
 		if n := loop.Wakeups() - before; n != 0 {
