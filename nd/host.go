@@ -163,7 +163,9 @@ func (h *Host) Stop(now time.Time) {
 		h.ev.DefaultRouter(now, netip.Addr{}, ipv6.LinkAddr{})
 	}
 	h.routers, h.prefixes, h.addrs, h.pending = nil, nil, nil, netip.Addr{}
-	for _, e := range h.entries.list() {
+	all := h.entries.list()
+	slices.SortFunc(all, func(a, b *entry) int { return a.addr.Compare(b.addr) })
+	for _, e := range all {
 		h.remove(now, e, DropStopped)
 	}
 }
