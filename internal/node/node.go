@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	mrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/plgd-dev/go-coap/v3/message"
+	"github.com/plgd-dev/go-coap/v3/message/codes"
 
 	"border-router/ieee802154"
 	"border-router/internal/coap"
@@ -44,7 +48,7 @@ type Config struct {
 	Classic  bool          // a host of RFC 4861 as lwIP
 	Lifetime time.Duration // of registrations; 0: 15 min
 
-	CoAP coap.Options // its Resources nil: those of [coap.Device]
+	CoAP coap.Options // its Resources nil: those of [coap.Device], and /name
 
 	// OnChange, where set, is told of each change of the state. It is called from the
 	// node's goroutine and must not block.
@@ -151,10 +155,16 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	if n.cfg.CoAP.Logger == nil {
 		n.cfg.CoAP.Logger = n.log
 	}
+	if n.cfg.CoAP.Resources == nil {
+		n.cfg.CoAP.Resources = append(coap.Device(), nameResource(cfg.Name))
+	}
 	n.coap = coap.New(conn, n.cfg.CoAP)
 	n.dev = NewDevice(DeviceConfig{
 		EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Classic: cfg.Classic, Lifetime: cfg.Lifetime,
 		Host: n.stack, Logger: n.log,
+		// Not the same sequence numbers and tags after each start: peers would take the
+		// first frames for repetitions.
+		Rand:           mrand.New(mrand.NewPCG(mrand.Uint64(), mrand.Uint64())),
 		Wake:           func() { n.pump.Wake() },
 		AddressAdded:   n.addressAdded,
 		AddressRemoved: n.addressRemoved,
@@ -172,6 +182,17 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		}
 	}
 	return n, nil
+}
+
+// nameResource tells which device this is; its title says so in /.well-known/core.
+func nameResource(name string) *coap.Resource {
+	return &coap.Resource{
+		Path: "/name", Type: "name", Interface: "core.rp", Title: name,
+		Formats: []message.MediaType{message.TextPlain},
+		Get: func(time.Time, *coap.Request) coap.Response {
+			return coap.Response{Code: codes.Content, Format: message.TextPlain, Payload: []byte(name)}
+		},
+	}
 }
 
 // randomEUI64 returns a locally administered EUI-64 of a single device.

@@ -167,6 +167,9 @@ func TestNode(t *testing.T) {
 			if b := get("/.well-known/core"); !strings.Contains(string(b), "</counter>") {
 				t.Errorf("%s", b)
 			}
+			if b := get("/name"); string(b) != st.Name {
+				t.Errorf("name %q, want %q", b, st.Name)
+			}
 			body := bytes.Repeat([]byte("0123456789abcdef"), 512)
 			if r, err := c.Put(ctx, "/large", message.AppOctets, bytes.NewReader(body)); err != nil || r.Code() != codes.Changed {
 				t.Fatalf("put: %v", err)

@@ -57,6 +57,7 @@ type World struct {
 	lbr       borderRouter
 	free      []*frameBuf
 	hash      hash.Hash
+	traceBuf  [13]byte
 	err       error
 	stats     WorldStats
 }
@@ -414,7 +415,7 @@ func (w *World) do(e *event) {
 }
 
 func (w *World) trace(e *event) {
-	var b [14]byte
+	b := &w.traceBuf
 	binary.BigEndian.PutUint64(b[:], uint64(e.at))
 	b[8] = byte(e.kind)
 	binary.BigEndian.PutUint32(b[9:], uint32(e.station))
