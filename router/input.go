@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"border-router/ipv6"
+	"border-router/nd"
 )
 
 func commonBits(a, b addr16) int {
@@ -180,7 +181,7 @@ func (r *Router) inputND(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 		l.drop(DropNoND)
 		return
 	}
-	if err := ipv6.CheckTransport(p); err != nil {
+	if err := ipv6.CheckTransport(p); err != nil && !nd.RepairSource(p) {
 		l.drop(err)
 		return
 	}
