@@ -168,21 +168,26 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, status int, err er
 }
 
 func (s *Server) ping(w http.ResponseWriter, r *http.Request) {
-	var req PingRequest
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
-		s.fail(w, r, http.StatusBadRequest, BadRequest("request: %w", err))
-		return
-	}
-	if err := req.check(); err != nil {
+	req, err := DecodePingRequest(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
 		s.fail(w, r, http.StatusBadRequest, err)
 		return
 	}
 	out := &stream{w: w, c: http.NewResponseController(w), kind: "application/x-ndjson"}
 	enc := json.NewEncoder(out)
-	err := s.backend.Ping(r.Context(), req, func(p PingReply) error { return enc.Encode(p) })
+	err = s.backend.Ping(r.Context(), req, func(p PingReply) error { return enc.Encode(p) })
 	s.endStream(out, w, r, err)
+}
+
+// DecodePingRequest reads the JSON of a request, fills in defaults and checks its bounds.
+// The error wraps [ErrBadRequest].
+func DecodePingRequest(body io.Reader) (r PingRequest, err error) {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&r); err != nil {
+		return r, BadRequest("request: %w", err)
+	}
+	return r, r.check()
 }
 
 // check fills in defaults and reports what is out of range.
