@@ -30,7 +30,8 @@ type peer struct {
 	hasPAN  bool
 	pan     uint16 // of its last frame
 	heard   time.Time
-	owned   int // addresses in owners
+	owned   int       // addresses in owners
+	told    KnownPeer // as OnPeer knows it
 	frames  uint64
 }
 
@@ -43,6 +44,48 @@ type PeerInfo struct {
 	LastHeard time.Time
 	Frames    uint64 // received from it
 	Addresses int    // 802.15.4 addresses learnt behind it
+}
+
+// A KnownPeer is what is worth keeping of a hub's peer over a restart.
+type KnownPeer struct {
+	Addr    netip.AddrPort `json:"addr"`
+	Channel uint8          `json:"channel"` // 0: not known
+	PAN     uint16         `json:"pan"`     // ieee802154.BroadcastPAN: not known
+	Sniffer bool           `json:"sniffer,omitempty"`
+}
+
+func (p *peer) known() KnownPeer {
+	k := KnownPeer{p.addr, p.channel, ieee802154.BroadcastPAN, p.sniffer}
+	if p.hasPAN {
+		k.PAN = p.pan
+	}
+	return k
+}
+
+// restore takes peers of an earlier run as if they had just been heard.
+func (r *Radio) restore() {
+	for _, k := range r.cfg.Known {
+		if len(r.table.list) >= r.table.max {
+			return
+		}
+		for _, s := range r.socks {
+			if s.local.Addr().Is4() != k.Addr.Addr().Is4() || r.table.byAddr[k.Addr] != nil {
+				continue
+			}
+			p := &peer{addr: k.Addr, sock: s.index, heard: r.now(), channel: k.Channel, pan: k.PAN, hasPAN: k.PAN != ieee802154.BroadcastPAN, told: k}
+			r.table.byAddr[k.Addr] = p
+			r.table.list = append(r.table.list, p)
+			r.setSniffer(p, k.Sniffer)
+		}
+	}
+}
+
+// tell passes what is new of p to OnPeer.
+func (r *Radio) tell(p *peer) {
+	if k := p.known(); r.cfg.OnPeer != nil && k != p.told {
+		p.told = k
+		r.cfg.OnPeer(k, false)
+	}
 }
 
 // An owner key is an 802.15.4 address; a short one counts within its PAN.
@@ -147,6 +190,9 @@ func (r *Radio) forget(p *peer) {
 		}
 	}
 	r.log.Info("zep: peer forgotten", "addr", p.addr)
+	if r.cfg.OnPeer != nil {
+		r.cfg.OnPeer(p.known(), true)
+	}
 }
 
 // age forgets peers that were silent too long. It runs when datagrams arrive: nothing needs
@@ -247,6 +293,7 @@ func (r *Radio) input(now time.Time, s *socket, from netip.AddrPort, b []byte, a
 			if len(body) == 8 {
 				r.own(now, ownerKey{addr: ieee802154.Extended(binary.BigEndian.Uint64(body))}, p)
 			}
+			r.tell(p)
 		}
 		return
 	case TypeAck:
@@ -292,6 +339,7 @@ func (r *Radio) input(now time.Time, s *socket, from netip.AddrPort, b []byte, a
 	if f.Src.Mode != ieee802154.AddrNone {
 		r.own(now, ownerOf(f.Src, f), p)
 	}
+	r.tell(p)
 	self := r.dispatch(now, p, f, &m, frame, fwd)
 	switch {
 	case self:

@@ -137,6 +137,9 @@ func Open(cfg Config) (*Radio, error) {
 		}
 		return nil, fmt.Errorf("open zep radio (mode %v): %w", cfg.Mode, err)
 	}
+	if cfg.Mode == Hub {
+		r.restore()
+	}
 	r.txq = newOutq(r)
 	r.txTimer = time.NewTimer(time.Hour)
 	r.txTimer.Stop()

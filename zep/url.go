@@ -76,6 +76,14 @@ type Config struct {
 	MaxPeers        int           // hub: beyond it the peer silent longest is forgotten
 	Hello           time.Duration // client: how often the hub is told that we are there
 
+	// Known are peers of a hub from an earlier run: they are given frames before they are
+	// heard, so that nodes need not do anything after a restart.
+	Known []KnownPeer
+	// OnPeer, where set, is told of each peer that a hub learns, of each change of what
+	// [KnownPeer] says of it, and with gone when it is forgotten. It must not block, and
+	// not call the radio.
+	OnPeer func(p KnownPeer, gone bool)
+
 	Tap    ieee802154.TapFunc // sees every frame; nil: none
 	Logger *slog.Logger       // nil: discard
 

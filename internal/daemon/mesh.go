@@ -50,6 +50,8 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	zc.Impair = impair
 	zc.Tap = d.bus.Frames(m.name)
 	d.macDefaults(string(radio), &zc)
+	peers := newKeptPeers(d.store, m.name)
+	zc.Known, zc.OnPeer = peers.list(), peers.changed
 	if m.radio, err = zep.Open(zc); err != nil {
 		return nil, err
 	}

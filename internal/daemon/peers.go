@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"border-router/internal/state"
+	"border-router/zep"
+)
+
+// keptPeers keeps the UDP addresses of a hub's peers over a restart: a node that does not
+// speak by itself could not be reached before it does.
+type keptPeers struct {
+	store *state.Store
+	key   string
+
+	mu    sync.Mutex
+	peers map[netip.AddrPort]zep.KnownPeer
+}
+
+func newKeptPeers(store *state.Store, port string) *keptPeers {
+	k := &keptPeers{store: store, key: "zep/peers/" + port, peers: make(map[netip.AddrPort]zep.KnownPeer)}
+	var list []zep.KnownPeer
+	if b, ok := store.Get(k.key); ok && json.Unmarshal(b, &list) == nil {
+		for _, p := range list {
+			k.peers[p.Addr] = p
+		}
+	}
+	return k
+}
+
+func (k *keptPeers) list() []zep.KnownPeer {
+	list := make([]zep.KnownPeer, 0, len(k.peers))
+	for _, p := range k.peers {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b zep.KnownPeer) int { return a.Addr.Compare(b.Addr) })
+	return list
+}
+
+// changed is the radio's [zep.Config] OnPeer. The store writes later.
+func (k *keptPeers) changed(p zep.KnownPeer, gone bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if gone {
+		delete(k.peers, p.Addr)
+	} else {
+		k.peers[p.Addr] = p
+	}
+	if b, err := json.Marshal(k.list()); err == nil {
+		k.store.Put(k.key, b)
+	}
+}
