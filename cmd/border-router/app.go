@@ -53,7 +53,7 @@ func usageError(cmd *cobra.Command, err error) error {
 // run runs the command line and returns the exit status.
 func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)

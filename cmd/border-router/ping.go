@@ -205,7 +205,7 @@ func (p *pinger) statistics() {
 	}
 	if p.transmitted > 0 {
 		loss := float64(p.transmitted-p.received) * 100 / float64(p.transmitted)
-		fmt.Fprintf(p.w, ", %g%% packet loss, time %dms", float32(loss), p.last.Sub(p.started).Milliseconds())
+		fmt.Fprintf(p.w, ", %.6g%% packet loss, time %dms", loss, p.last.Sub(p.started).Milliseconds())
 	}
 	fmt.Fprintln(p.w)
 	if p.received == 0 {
