@@ -10,6 +10,7 @@ const (
 	DefaultDuplicateAge    = 2 * time.Second
 	DefaultNeverAckAfter   = 3
 	DefaultReprobe         = 10 * time.Minute
+	DefaultDoubtTime       = 10 * time.Second
 )
 
 // forgetAckFactor times NeverAckAfter frames in a row must fail before a peer that did
@@ -29,6 +30,7 @@ type MACConfig struct {
 	DuplicateAge    time.Duration // how long a sequence number is remembered
 	NeverAckAfter   int           // frames without any acknowledgment before a peer counts as one that never acknowledges; negative: never learn
 	Reprobe         time.Duration // how often such a peer is tried again
+	DoubtTime       time.Duration // after a peer was heard: how long frames to it count as sent that no acknowledgment followed, unless it ever gave one
 }
 
 // A MAC is the software half of a radio: everything between frames on the air and frames
@@ -47,6 +49,10 @@ type MACConfig struct {
 // acknowledged, and the peer was heard in the meantime, so that it lives and is in range.
 // From then on a frame is sent once and counts as sent. An acknowledgment that comes all the
 // same, and a full trial every Reprobe, heal a wrong conclusion.
+//
+// As long as nothing is known, in the DoubtTime after a peer was heard, a frame goes through
+// every retry and counts as sent all the same: otherwise such a device would not get the
+// fragments of its first router advertisement, and it asks three times only.
 type MAC struct {
 	cfg   MACConfig
 	peers peerTable
@@ -115,6 +121,9 @@ func NewMAC(cfg MACConfig) *MAC {
 	}
 	if cfg.Reprobe <= 0 {
 		cfg.Reprobe = DefaultReprobe
+	}
+	if cfg.DoubtTime == 0 {
+		cfg.DoubtTime = DefaultDoubtTime
 	}
 	m := &MAC{cfg: cfg}
 	m.peers.init(cfg.MaxPeers)
@@ -351,8 +360,8 @@ func (m *MAC) finish(s TxStatus) (MACAction, TxStatus) {
 	return MACDone, s
 }
 
-// exhausted notes that no attempt was acknowledged, and reports whether the peer is one
-// that never acknowledges.
+// exhausted notes that no attempt was acknowledged, and reports whether the frame counts as
+// sent: the peer is one that never acknowledges, or may be.
 func (m *MAC) exhausted(now time.Time) bool {
 	t := &m.tx
 	if t.probing {
@@ -372,11 +381,12 @@ func (m *MAC) exhausted(now time.Time) bool {
 	if after < 0 {
 		return false
 	}
+	doubt := !p.everAcked && now.Sub(p.heard) <= m.cfg.DoubtTime
 	if p.everAcked {
 		after *= forgetAckFactor
 	}
 	if int(p.failed) < min(after, 255) || !p.heard.After(p.firstFail) {
-		return false
+		return doubt
 	}
 	p.neverAck, p.everAcked, p.probed = true, false, now
 	m.stats.NeverAck++

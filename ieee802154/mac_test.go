@@ -217,7 +217,11 @@ func TestPeersThatNeverAcknowledge(t *testing.T) {
 		}
 	}
 	hear()
-	for range 5 { // heard once, then silent: it may have died
+	for range 2 { // just heard, and it never acknowledged: it may be one that does not
+		expect("in doubt", never, TxSent, 4)
+	}
+	now = now.Add(DefaultDoubtTime)
+	for range 3 { // silent since: it may have died
 		expect("silent", never, TxNoAck, 4)
 	}
 	hear()
