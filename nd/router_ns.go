@@ -17,6 +17,12 @@ func (r *Router) sendNS(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
 	dst := target
 	if ll.IsZero() {
 		dst = SolicitedNode(target)
+		if e := r.lookup(target); e != nil && e.probes > 1 {
+			// lwIP listens to no solicited-node group on a mesh interface unless the
+			// application sets a flag there. Whom the first solicitation did not reach, all
+			// nodes hear: on the air both are the same broadcast.
+			dst = allNodes
+		}
 	}
 	r.send(now, b, r.cfg.LinkLocal, dst, hopLimit, ll)
 }
@@ -78,10 +84,11 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		r.sendNA(now, na, r.cfg.LinkAddr, msg.Target, src, ll)
 		return nil
 	}
-	// A host of RFC 4861 asks for a registered one, which may sleep, be out of its reach or
+	// A host of RFC 4861 asks for another node, which may sleep, be out of its reach or
 	// listen to no solicited-node group: we answer, and forward. Without the O flag, so that
 	// an answer of the node itself prevails (RFC 4861 section 7.2.8).
-	if e := r.lookup(msg.Target); p.IsMulticast() && e != nil && e.state == stateRegistered && e.ll != ll && !e.ll.IsZero() {
+	if e := r.lookup(msg.Target); p.IsMulticast() && e != nil && !e.ll.IsZero() && e.ll != ll &&
+		(e.state == stateRegistered || !msg.Target.IsLinkLocalUnicast()) {
 		na := NeighborAdvertisement{Router: false, Solicited: true, Target: msg.Target}
 		r.sendNA(now, na, r.cfg.LinkAddr, r.cfg.LinkLocal, src, ll)
 		return nil
@@ -126,6 +133,14 @@ func (r *Router) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta)
 		e := r.lookup(msg.Target)
 		if e == nil || e.state != stateRegistered || e.ll == m.LinkSrc && !e.ll.IsZero() {
 			r.tookPrefix(now, n, msg.Target)
+			if n != nil && isUnicast(msg.Target) && r.onLink(msg.Target) && !msg.Target.IsLinkLocalUnicast() && iid(msg.Target) != 0 &&
+				(e == nil || e.state == stateIncomplete || e.state == stateUnreachable) {
+				// Nobody has it, so it will be its own in a second; it may never say so again,
+				// nor hear a solicitation (RFC 9131 is about the same).
+				if e, ok := r.learn(now, msg.Target, m.LinkSrc); ok && !e.dead {
+					e.lastHeard, e.rssi, e.lqi = now, m.RSSI, m.LQI
+				}
+			}
 			return nil // nobody here minds
 		}
 		na.Router = false
