@@ -32,6 +32,10 @@ type InterfaceConfig struct {
 	// Rand gives the first sequence number and datagram tag. Default: seeded by the system.
 	Rand *rand.Rand
 
+	// Assume is what neighbours understand that [Interface.SetPeer] says nothing of.
+	// Broadcasts, which reach the least of them, assume nothing.
+	Assume Peer
+
 	// Deliver takes each packet received. p is valid during the call and the callee's to
 	// change. m.Port is 0: whoever knows the port sets it.
 	Deliver func(now time.Time, p ipv6.Packet, m ipv6.Meta)
@@ -43,18 +47,26 @@ type InterfaceConfig struct {
 	LinkStatus func(now time.Time, dst ipv6.LinkAddr, ok bool)
 }
 
-// A Peer says what a neighbour understands.
+// A Peer says what a neighbour understands beyond what all do: stateless LOWPAN_IPHC and
+// the NHC of UDP.
 type Peer struct {
 	// ElideUDPChecksum: it restores UDP checksums that were left out (RFC 6282 section
 	// 4.3.2). Without it they are sent.
 	ElideUDPChecksum bool
-	// PlainExtHeaders: it does not know LOWPAN_NHC for extension headers (RFC 6282 section
-	// 4.2); they are sent as they are.
-	PlainExtHeaders bool
+	// ExtHeaders: it knows LOWPAN_NHC for extension headers (RFC 6282 section 4.2), which
+	// lwIP and Linux drop. Without it they are sent as they are.
+	ExtHeaders bool
+	// Contexts: it has our contexts, as a node of RFC 6775 has them from the 6CO of our
+	// router advertisements. Others have none, or some of their own under the same numbers.
+	Contexts bool
 	// GHC: it knows generic header compression (RFC 7400, as its 6CIO says). It is used
 	// where it makes a packet fit into one frame.
 	GHC bool
 }
+
+// RegisteredPeer is what a node understands that has registered an address with us: RFC 6775
+// has it take our contexts, and stacks that speak it know all of RFC 6282.
+var RegisteredPeer = Peer{ExtHeaders: true, Contexts: true}
 
 // MaxBatch is how many frames [Interface.Next] gives out at most.
 const MaxBatch = 64
@@ -147,14 +159,12 @@ func (i *Interface) SetContext(id int, c Context) bool { return i.contexts.Set(i
 // Contexts returns the contexts in use.
 func (i *Interface) Contexts() *Contexts { return &i.contexts }
 
-// SetPeer notes what the neighbour dst understands; the zero Peer forgets it. It reports
-// false when no more neighbours can be remembered. What nothing is known of gets every
-// compression that RFC 6282 wants all to know, and no checksum elided; broadcasts, which
-// reach stacks that know less, go with plain extension headers.
+// SetPeer notes what the neighbour dst understands; what the configuration assumes of all
+// is not remembered. It reports false when no more neighbours can be remembered.
 func (i *Interface) SetPeer(dst ipv6.LinkAddr, p Peer) bool {
 	_, known := i.peers[dst]
 	switch {
-	case p == Peer{} && dst != ipv6.BroadcastShort:
+	case p == i.assumed(dst):
 		delete(i.peers, dst)
 	case !known && len(i.peers) >= i.cfg.Limits.Peers:
 		return false
@@ -167,13 +177,19 @@ func (i *Interface) SetPeer(dst ipv6.LinkAddr, p Peer) bool {
 	return true
 }
 
+func (i *Interface) assumed(dst ipv6.LinkAddr) Peer {
+	if dst == ipv6.BroadcastShort {
+		return Peer{}
+	}
+	return i.cfg.Assume
+}
+
 // Peer returns what the neighbour dst is taken to understand.
 func (i *Interface) Peer(dst ipv6.LinkAddr) Peer {
-	p, ok := i.peers[dst]
-	if !ok && dst == ipv6.BroadcastShort {
-		p.PlainExtHeaders = true
+	if p, ok := i.peers[dst]; ok {
+		return p
 	}
-	return p
+	return i.assumed(dst)
 }
 
 // Deadline returns when [Interface.Advance] has something to do, or the zero time.

@@ -14,7 +14,7 @@ import (
 func benchLink(tb testing.TB, size int) (a, b *Interface, p ipv6.Packet, packets *int) {
 	tb.Helper()
 	packets = new(int)
-	a = NewInterface(InterfaceConfig{EUI64: euiA, PAN: pan, LinkStatus: func(time.Time, ipv6.LinkAddr, bool) {}})
+	a = NewInterface(InterfaceConfig{EUI64: euiA, PAN: pan, Assume: RegisteredPeer, LinkStatus: func(time.Time, ipv6.LinkAddr, bool) {}})
 	b = NewInterface(InterfaceConfig{EUI64: euiB, PAN: pan, Deliver: func(time.Time, ipv6.Packet, ipv6.Meta) { *packets++ }})
 	mesh := netip.MustParsePrefix("fd00:1:2:3::/64")
 	for _, i := range []*Interface{a, b} {

@@ -462,7 +462,7 @@ func TestInterfacePeer(t *testing.T) {
 	now := time.Unix(100, 0)
 	a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{Peers: 2}})
 	b := ipv6.EUI64(euiB)
-	if a.Peer(b) != (Peer{}) || !a.Peer(ipv6.BroadcastShort).PlainExtHeaders {
+	if a.Peer(b) != (Peer{}) || a.Peer(ipv6.BroadcastShort) != (Peer{}) {
 		t.Errorf("unknown: %+v, broadcast %+v", a.Peer(b), a.Peer(ipv6.BroadcastShort))
 	}
 	size := func(p ipv6.Packet, dst ipv6.LinkAddr) int {
@@ -502,15 +502,26 @@ func TestInterfacePeer(t *testing.T) {
 	// Hop-by-hop options with a router alert, as an MLD report has.
 	hbh := ipv6.AppendHeader(nil, 0, 0, 8, ipv6.ProtoHopByHop, 1, ipv6.LinkLocal(ipv6.EUI64(euiA)), ipv6.LinkLocal(b))
 	hbh = append(hbh, ipv6.ProtoNone, 0, 5, 2, 0, 0, 1, 0)
-	nhc := size(hbh, b)
-	a.SetPeer(b, Peer{PlainExtHeaders: true})
-	if plain := size(hbh, b); plain <= nhc {
+	plain := size(hbh, b)
+	a.SetPeer(b, Peer{ExtHeaders: true})
+	if nhc := size(hbh, b); plain <= nhc {
 		t.Errorf("plain extension header: %d bytes, by NHC %d", plain, nhc)
 	}
-	if !a.SetPeer(ipv6.BroadcastShort, Peer{}) || a.Peer(ipv6.BroadcastShort).PlainExtHeaders {
-		t.Error("broadcasts keep plain extension headers")
+	// Contexts, for those who have them.
+	prefix := netip.MustParsePrefix("2001:db8::/64")
+	a.SetContext(0, Context{Prefix: prefix, Compress: true})
+	global := ipv6.Packet(ipv6.AppendUDP(nil, netip.AddrPortFrom(ipv6.WithIID(prefix, ipv6.EUI64(euiA).IID()), 5683),
+		netip.AddrPortFrom(ipv6.WithIID(prefix, b.IID()), 5683), 64, nil))
+	inline := size(global, b)
+	a.SetPeer(b, RegisteredPeer)
+	if got := size(global, b); got != inline-32 {
+		t.Errorf("with contexts: %d bytes, %d without", got, inline)
 	}
-	if a.SetPeer(ipv6.EUI64(3), Peer{ElideUDPChecksum: true}) || !a.SetPeer(b, Peer{ElideUDPChecksum: true}) {
+	c := newStation(InterfaceConfig{EUI64: euiA, Assume: RegisteredPeer})
+	if c.Peer(b) != RegisteredPeer || c.Peer(ipv6.BroadcastShort) != (Peer{}) {
+		t.Errorf("assumed: %+v, broadcast %+v", c.Peer(b), c.Peer(ipv6.BroadcastShort))
+	}
+	if !a.SetPeer(ipv6.EUI64(4), Peer{GHC: true}) || a.SetPeer(ipv6.EUI64(3), Peer{ElideUDPChecksum: true}) || !a.SetPeer(b, Peer{ElideUDPChecksum: true}) {
 		t.Error("limit of peers")
 	}
 }

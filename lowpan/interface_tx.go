@@ -101,7 +101,7 @@ func (i *Interface) setup(nb *neighbor) {
 	}
 	nb.hdrLen = uint8(len(b))
 	p := i.Peer(nb.dst)
-	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: p.PlainExtHeaders, GHC: p.GHC}
+	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: !p.ExtHeaders, NoContexts: !p.Contexts, GHC: p.GHC}
 }
 
 // Next cuts the next frames for the radio into tx, each into the Data it has, whose

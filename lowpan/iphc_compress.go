@@ -22,6 +22,10 @@ type CompressOptions struct {
 	// instead of by LOWPAN_NHC (RFC 6282 section 4.2): lwIP and Linux drop the latter.
 	PlainExtHeaders bool
 
+	// NoContexts compresses addresses without contexts: the receiver may not have ours
+	// (those who know no 6CO have none, or others).
+	NoContexts bool
+
 	// GHC encodes the payload of UDP, and ICMPv6 that follows the IPv6 header, by RFC 7400
 	// where that is shorter and they have at most 256 bytes: consumed is then the whole
 	// packet. Meant for a datagram that has to fit into one frame.
@@ -50,6 +54,9 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 		return dst, 0, DropLength
 	}
 	use := c.usable(o.Now)
+	if o.NoContexts {
+		use = 0
+	}
 	at := len(dst)
 	if cap(dst)-at < compressed {
 		dst = slices.Grow(dst, compressed)

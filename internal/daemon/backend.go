@@ -153,7 +153,7 @@ func (d *Daemon) Neighbors(ctx context.Context) ([]api.Neighbor, error) {
 func neighbor(now time.Time, port string, n *nd.Neighbor) api.Neighbor {
 	a := api.Neighbor{
 		Port: port, Addr: n.Addr, LinkAddr: n.LinkAddr.String(), State: strings.ToLower(n.State),
-		Registered: n.Registered, Router: n.Router,
+		Registered: n.Registered, Router: n.Router, Classic: n.Classic, LinkFailures: n.LinkFailures, Held: n.Held,
 	}
 	if n.Registered {
 		a.Lifetime = max(0, n.Expires.Sub(now).Seconds())

@@ -17,6 +17,7 @@ import (
 	"border-router/internal/state"
 	"border-router/internal/tun"
 	"border-router/ipv6"
+	"border-router/lowpan"
 	"border-router/router"
 )
 
@@ -278,10 +279,13 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) error {
 }
 
 // registered keeps a registration, so that after a power cut the node is reachable at once.
-func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, _ ipv6.LinkAddr) {
+func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 	for _, m := range d.meshes {
 		if m.link != l {
 			continue
+		}
+		if !ll.IsZero() {
+			m.iface.SetPeer(ll, lowpan.RegisteredPeer)
 		}
 		rec, ok := m.nd.Record(addr)
 		if !ok {

@@ -95,6 +95,10 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		contexts = append(contexts, nd.ContextOption{ID: int(c.ID), Prefix: c.Prefix, Compress: c.Compress, Lifetime: n.ContextLifetime})
 		m.iface.SetContext(int(c.ID), lowpan.Context{Prefix: c.Prefix, Compress: c.Compress})
 	}
+	dnssl := make([]string, len(n.DNSSL))
+	for i := range n.DNSSL {
+		dnssl[i] = string(n.DNSSL[i])
+	}
 	m.nd = nd.NewRouter(nd.RouterConfig{
 		LinkAddr:          m.lladdr,
 		Addrs:             []netip.Addr{m.addr},
@@ -102,6 +106,7 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		ValidLifetime:     n.ValidLifetime,
 		PreferredLifetime: n.PreferredLifetime,
 		Contexts:          contexts,
+		OnLink:            onLinkModes[n.OnLink],
 		RDNSS:             n.RDNSS,
 		RDNSSLifetime:     n.RDNSSLifetime,
 		RouterLifetime:    n.RouterLifetime,
@@ -113,10 +118,18 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		ABROLifetime:      n.ABROLifetime,
 		PeriodicRA:        n.PeriodicRA,
 		MaxRAInterval:     n.RAInterval,
-		Limits:            nd.Limits{Registrations: n.MaxRegistrations, Neighbors: n.MaxNeighbors, Queue: n.QueuePerNeighbor},
-		Rand:              seeded(),
-		Logger:            d.log,
-		Name:              m.name,
+		DNSSL:             dnssl,
+		Limits: nd.Limits{
+			Registrations: n.MaxRegistrations,
+			PerNode:       n.MaxPerNode,
+			Neighbors:     n.MaxNeighbors,
+			Incomplete:    n.MaxIncomplete,
+			Queue:         n.QueuePerNeighbor,
+			Held:          n.MaxHeld,
+		},
+		Rand:   seeded(),
+		Logger: d.log,
+		Name:   m.name,
 	}, m.link, m.link)
 	m.link.SetNeighbors(m.nd)
 
@@ -139,6 +152,9 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		d.log.Info("registrations restored", "link", m.name, "count", len(kept))
 	}
 	m.nd.Restore(time.Now(), kept)
+	for i := range kept {
+		m.iface.SetPeer(kept[i].LinkAddr, lowpan.RegisteredPeer)
+	}
 	return m, nil
 }
 
@@ -149,6 +165,12 @@ func (m *mesh) close() {
 	if m.radio != nil {
 		m.radio.Close()
 	}
+}
+
+var onLinkModes = map[config.OnLink]nd.OnLinkMode{
+	config.OnLinkAuto:   nd.OnLinkAuto,
+	config.OnLinkNever:  nd.OnLinkNever,
+	config.OnLinkAlways: nd.OnLinkAlways,
 }
 
 // macDefaults applies the [mac] section where the URL says nothing.

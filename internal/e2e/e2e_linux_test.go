@@ -411,9 +411,13 @@ func TestTUN(t *testing.T) {
 	<-raw.done
 
 	context0 := "6lowpan.context0:" + prefix.String()
-	checkCapture(t, captured, context0, "_ws.malformed or wpan.fcs_ok == 0 or udp.checksum.status == 0 or icmpv6.checksum.status == 0")
-	// The kernel leaves the checksum of the outer UDP header on loopback undone.
-	checkCapture(t, filepath.Join(dir, "zep.pcapng"), context0, "_ws.malformed or wpan.fcs_ok == 0 or icmpv6.checksum.status == 0")
+	// libcoap numbers its uploads with Request-Tag (option 292, RFC 9175), which this tshark
+	// takes for malformed.
+	malformed := "(_ws.malformed and not coap.opt.name contains \"Unknown Option (292)\")"
+	checkCapture(t, captured, context0, malformed+" or wpan.fcs_ok == 0 or udp.checksum.status == 0 or icmpv6.checksum.status == 0")
+	// Here the kernel leaves the checksum of the outer UDP header on loopback undone, and
+	// a HELLO to the hub (type 255) holds no frame, though tshark looks for one.
+	checkCapture(t, filepath.Join(dir, "zep.pcapng"), context0, "zep.type == 1 and ("+malformed+" or wpan.fcs_ok == 0 or icmpv6.checksum.status == 0)")
 }
 
 // checkCapture lets tshark read a capture and fails where a packet matches bad.

@@ -84,8 +84,15 @@ func NewDevice(cfg DeviceConfig) *Device {
 	}
 	d := &Device{cfg: cfg, log: cfg.Logger}
 	d.Router = router.New(router.Config{HostOnly: true, Logger: cfg.Logger})
+	// Its one neighbor is a router of our kind, whose contexts it takes (from the 6CO); lwIP,
+	// which it imitates where it is classic, knows neither these nor NHC beyond UDP.
+	assume := lowpan.RegisteredPeer
+	if cfg.Classic {
+		assume = lowpan.Peer{}
+	}
 	d.Iface = lowpan.NewInterface(lowpan.InterfaceConfig{
-		Name: cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
+		Assume: assume,
+		Name:   cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
 		Limits: cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { d.Link.Deliver(now, p, m) },
 		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { d.Link.LinkStatus(now, dst, ok) },
@@ -159,13 +166,6 @@ func (e *events) AddressAdded(now time.Time, a netip.Addr, _ int) {
 	}
 	d.addrs = append(d.addrs, a)
 	d.Router.AddAddress(a)
-	if d.cfg.Classic {
-		// A host of RFC 4861 is told no contexts. As the application of a lwIP node has to,
-		// it takes context 0 to be the prefix of the mesh.
-		if p, err := a.Prefix(64); err == nil {
-			d.Iface.SetContext(0, lowpan.Context{Prefix: p, Compress: true})
-		}
-	}
 	if f := d.cfg.AddressAdded; f != nil {
 		f(now, a)
 	}

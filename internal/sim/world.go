@@ -191,7 +191,9 @@ func (w *World) startRouter(records []nd.Record) {
 	b.addr = ipv6.WithIID(w.cfg.Prefix, ll.IID())
 	b.version++
 	b.pings = make(map[uint32]*ping)
-	s.r = router.New(router.Config{Logger: w.cfg.Logger})
+	s.r = router.New(router.Config{Logger: w.cfg.Logger, Registered: func(_ time.Time, _ *router.Link, _ netip.Addr, ll ipv6.LinkAddr) {
+		s.iface.SetPeer(ll, lowpan.RegisteredPeer)
+	}})
 	s.iface = lowpan.NewInterface(lowpan.InterfaceConfig{
 		Name: "mesh", EUI64: s.ext, Short: ieee802154.BroadcastShort, PAN: w.cfg.PAN, Rand: rng, Logger: w.cfg.Logger,
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { b.link.Deliver(now, p, m) },
@@ -212,6 +214,9 @@ func (w *World) startRouter(records []nd.Record) {
 	b.link.SetNeighbors(b.nd)
 	if len(records) > 0 {
 		b.nd.Restore(now, records)
+		for i := range records {
+			s.iface.SetPeer(records[i].LinkAddr, lowpan.RegisteredPeer)
+		}
 	}
 	s.service()
 }
