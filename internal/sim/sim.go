@@ -20,6 +20,7 @@ import (
 	"border-router/internal/config"
 	"border-router/internal/daemon"
 	"border-router/internal/node"
+	"border-router/ipv6"
 )
 
 // The medium of [Run].
@@ -333,18 +334,18 @@ func (s *simulation) rows(ctx context.Context) []row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rows []row
+	ours := make(map[string]bool) // link-layer addresses: the router may know an address before its node uses it
 	for _, n := range s.nodes {
 		st := n.State()
+		ours[ipv6.EUI64(st.EUI64).String()] = true
 		r := row{name: st.Name, nd: "6775", state: "looking for a router"}
 		if st.Classic {
 			r.nd = "4861"
 		}
 		if st.Joined() {
 			r.addr, r.state = st.Addrs[0], "joined"
-			delete(byAddr, st.LinkLocal)
 			if x := byAddr[r.addr]; x != nil {
 				r.fill(x)
-				delete(byAddr, r.addr)
 			}
 			if p := s.pings[r.addr]; p[0] > 0 {
 				r.ping = fmt.Sprintf("%d/%d %s", p[1], p[0], s.rtt[r.addr].Round(10*time.Microsecond))
@@ -353,7 +354,7 @@ func (s *simulation) rows(ctx context.Context) []row {
 		rows = append(rows, r)
 	}
 	for i := range neighbors {
-		if x := &neighbors[i]; byAddr[x.Addr] != nil && !x.Addr.IsLinkLocalUnicast() {
+		if x := &neighbors[i]; !ours[x.LinkAddr] && !x.Addr.IsLinkLocalUnicast() {
 			r := row{name: "foreign", addr: x.Addr, state: "heard", nd: "6775"}
 			if x.Classic {
 				r.nd = "4861"
