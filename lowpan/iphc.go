@@ -295,7 +295,7 @@ func (c *Contexts) decodeIPHC(h *[ipv6.HeaderLen]byte, b []byte, src, dst iid) (
 	case 4: // the unspecified address
 	default:
 		e := &c.e[sci]
-		if c.valid>>sci&1 == 0 && (sci != 0 || !isUnspecifiedOfLwIP(b1, b[n:])) {
+		if c.valid>>sci&1 == 0 && !isUnspecifiedOfLwIP(b1, b[n:]) {
 			return 0, DropContext
 		}
 		v := src.v
@@ -375,9 +375,10 @@ func (c *Contexts) decodeIPHC(h *[ipv6.HeaderLen]byte, b []byte, src, dst iid) (
 	return n, 0
 }
 
-// isUnspecifiedOfLwIP reports whether a source address that refers to context 0, which we do
-// not have, is the unspecified address as lwIP writes it: its own context 0, all zero while
-// unset, covers "::" and leaves 64 bits of zero in-line. Router solicitations and duplicate
+// isUnspecifiedOfLwIP reports whether a source address that refers to a context which we do
+// not have is the unspecified address as lwIP writes it: the first of its own contexts that
+// is not set, and therefore all zero, covers "::" and leaves 64 bits of zero in-line. It is
+// context 0, or 1 where the application has set 0. Router solicitations and duplicate
 // address detection come like that. The entry of a context that is not set is all zero too.
 func isUnspecifiedOfLwIP(b1 uint8, inline []byte) bool {
 	return b1>>4&3 == 1 && binary.BigEndian.Uint64(inline) == 0

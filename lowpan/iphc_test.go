@@ -487,13 +487,17 @@ func TestUnspecifiedOfLwIP(t *testing.T) {
 		t.Errorf("%v -> %v", q.Src(), q.Dst())
 	}
 	for _, s := range []string{
-		"7b5b 3a 0000000000000001 02", "7b6b 3a 0000 02", "7b7b 3a 02", "7bdb 10 3a 0000000000000000 02",
+		"7b5b 3a 0000000000000001 02", "7b6b 3a 0000 02", "7b7b 3a 02", "7bdb 10 3a 0000000000000100 02",
 	} {
 		if _, err := decompress(new(Contexts), hexOf(s), l); err != DropContext {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
+	// Its application has set context 0: the first that is all zero is 1.
 	c, _, _ := udpInContext(t)
+	if p, err := decompress(c, hexOf("7bdb 10 3a 0000000000000000 02 8500 7bb9 00000000"), l); err != nil || !ipv6.Packet(p).Src().IsUnspecified() {
+		t.Errorf("by context 1: %x, %v", p, err)
+	}
 	if p, err := decompress(c, b, l); err != nil || ipv6.Packet(p).Src() != netip.MustParseAddr("fd00:1:2:3::") {
 		t.Errorf("with a context 0: %x, %v", p, err)
 	}
