@@ -30,11 +30,14 @@ var fcsTable = func() (t [8][256]uint16) {
 func FCS(b []byte) uint16 {
 	var c uint16
 	for len(b) >= 8 {
-		v := binary.LittleEndian.Uint64(b) ^ uint64(c)
-		c = fcsTable[7][byte(v)] ^ fcsTable[6][byte(v>>8)] ^
-			fcsTable[5][byte(v>>16)] ^ fcsTable[4][byte(v>>24)] ^
+		v := binary.LittleEndian.Uint64(b)
+		// What does not depend on the bytes before comes first, so that the processor can
+		// do it while it waits for c.
+		rest := fcsTable[5][byte(v>>16)] ^ fcsTable[4][byte(v>>24)] ^
 			fcsTable[3][byte(v>>32)] ^ fcsTable[2][byte(v>>40)] ^
 			fcsTable[1][byte(v>>48)] ^ fcsTable[0][byte(v>>56)]
+		c ^= uint16(v)
+		c = rest ^ fcsTable[7][byte(c)] ^ fcsTable[6][c>>8]
 		b = b[8:]
 	}
 	for _, x := range b {
