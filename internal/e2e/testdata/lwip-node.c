@@ -10,12 +10,13 @@
  * in the middle, which is what lowpan6.c makes of the MAC-48 for its own source address.
  *
  * Usage: lwip-node KEY=VALUE ...
- *   tap=NAME  ip=10.0.6.2  mask=255.255.255.0  ip6=fd00:6::2     the outer interface
+ *   tap=NAME  ip=10.0.6.2  mask=255.255.255.0                     the outer interface
  *   zep=ADDRESS       where frames are sent; without it 255.255.255.255
  *   mac=02:00:06:00:00:02                                         of the mesh interface
  *   iid=mac48|l2|raw  interface identifier: MAC-48 with ff:fe, EUI-64 flipped, EUI-64 as is
  *   pan=abcd          without it what the library has at start: 0000
  *   context=PREFIX    compression context 0
+ *   mld=1             sets NETIF_FLAG_MLD6, so that solicited-node groups are heard
  *   lla=16|8          length of link-layer address options sent
  *
  * It answers ping (lwIP does) and echoes UDP to port 7. On standard input:
@@ -293,16 +294,6 @@ int main(int argc, char **argv)
   outer.rs_count = 0;
   netif_set_default(&outer);
   netif_set_up(&outer);
-  if ((s = argument(argc, argv, "ip6", NULL)) != NULL) {
-    ip6_addr_t a;
-    s8_t i;
-    ip6addr_aton(s, &a);
-    netif_create_ip6_linklocal_address(&outer, 1);
-    netif_ip6_addr_set_state(&outer, 0, IP6_ADDR_PREFERRED);
-    netif_add_ip6_address(&outer, &a, &i);
-    netif_ip6_addr_set_state(&outer, i, IP6_ADDR_PREFERRED);
-    outer.rs_count = 0;
-  }
   if ((s = argument(argc, argv, "zep", NULL)) != NULL) {
     ipaddr_aton(s, &to);
     zep.zep_dst_ip_addr = &to;
@@ -319,6 +310,9 @@ int main(int argc, char **argv)
     lowpan6_set_context(0, &a);
   }
   mesh.ip6_autoconfig_enabled = 1;
+  if (argument(argc, argv, "mld", NULL) != NULL) {
+    mesh.flags |= NETIF_FLAG_MLD6;
+  }
   s = argument(argc, argv, "iid", "mac48");
   if (strcmp(s, "mac48") == 0) {
     netif_create_ip6_linklocal_address(&mesh, 1);
