@@ -47,7 +47,11 @@ type Memory struct {
 }
 
 // A Port is one port of the router with its counters. For each, at rest,
-// received = delivered + forwarded + consumed + held + dropped.
+// received = delivered + forwarded + consumed + held + dropped. What a layer below has
+// discarded before it became a packet (a frame with a wrong FCS, a fragment of a datagram
+// that never completed) is in received, in dropped and in Drops as well, so that these
+// three tell of everything that came in and was not used; Lowpan and Radio have it again,
+// layer by layer.
 type Port struct {
 	Name      string       `json:"name"`
 	Kind      string       `json:"kind"` // "mesh" or "host"
@@ -64,7 +68,18 @@ type Port struct {
 	Host   *Layer `json:"host,omitempty"` // the kernel's or the user-space end of the host port
 }
 
-// Counters count the IPv6 packets of a port.
+// AddDrop counts n frames that a layer below discarded for a reason.
+func (p *Port) AddDrop(reason string, n uint64) {
+	if p.Drops == nil {
+		p.Drops = make(map[string]uint64)
+	}
+	p.Drops[reason] += n
+	p.Received += n
+	p.Dropped += n
+}
+
+// Counters count the IPv6 packets of a port, and the frames that were discarded before
+// they became one.
 type Counters struct {
 	Received   uint64 `json:"received"`
 	Delivered  uint64 `json:"delivered"`  // to the host port

@@ -72,8 +72,17 @@ func (d *Daemon) port(l *router.Link) api.Port {
 			p.LinkAddr = m.lladdr.String()
 			p.Prefix = m.prefix
 			p.Addresses = []netip.Addr{m.addr, l.LinkLocal()}
-			p.Lowpan = lowpanLayer(m.iface.Stats())
+			st := m.iface.Stats()
+			p.Lowpan = lowpanLayer(st)
 			p.Radio = m.status()
+			for i, n := range st.RxDrops {
+				if n > 0 {
+					p.AddDrop(lowpan.Drop(i).Error(), n)
+				}
+			}
+			for reason, n := range p.Radio.Drops {
+				p.AddDrop(reason, n)
+			}
 			return p
 		}
 	}
