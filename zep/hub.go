@@ -368,7 +368,7 @@ func (r *Radio) dispatch(now time.Time, src *peer, f *ieee802154.Frame, m *meta,
 		return false
 	}
 	if r.table.sniff > 0 {
-		r.toSniffers(src, m, frame, q, &enc)
+		r.toSniffers(now, src, m, frame, q, &enc)
 	}
 	own := src != nil && m.channel == r.cfg.Channel
 	if f.Type == ieee802154.TypeAck && f.Dst.Mode == ieee802154.AddrNone {
@@ -460,11 +460,11 @@ func (r *Radio) toAll(now time.Time, src *peer, f *ieee802154.Frame, m *meta, fr
 	}
 }
 
-func (r *Radio) toSniffers(src *peer, m *meta, frame []byte, q *outq, enc *int) {
+func (r *Radio) toSniffers(now time.Time, src *peer, m *meta, frame []byte, q *outq, enc *int) {
 	for _, p := range r.table.list {
 		if p.sniffer && p != src {
 			r.hub.SnifferCopies++
-			r.put(p, m, frame, q, enc)
+			r.put(now, p, m, frame, q, enc)
 		}
 	}
 }
@@ -481,16 +481,16 @@ func (r *Radio) toPeer(now time.Time, src, p *peer, m *meta, frame []byte, q *ou
 			continue
 		}
 		r.hub.Copies++
-		r.put(p, m, frame, q, enc)
+		r.put(now, p, m, frame, q, enc)
 	}
 }
 
 // put appends the datagram for p to q. *enc is the buffer of the encoded frame, or -1. The
 // buffer cannot be reused while this frame is handed out: only encode frees buffers.
-func (r *Radio) put(p *peer, m *meta, frame []byte, q *outq, enc *int) {
+func (r *Radio) put(now time.Time, p *peer, m *meta, frame []byte, q *outq, enc *int) {
 	if *enc < 0 {
 		r.seq++
-		h := Header{Channel: m.channel, Device: m.device, LQI: 0xff, Time: NTPTime(r.now()), Seq: r.seq}
+		h := Header{Channel: m.channel, Device: m.device, LQI: 0xff, Time: NTPTime(now), Seq: r.seq}
 		*enc = int(q.encode(&h, frame))
 	}
 	q.add(uint8(*enc), p.sock, p.addr)
@@ -551,7 +551,7 @@ func (r *Radio) arrive(now time.Time, src, dst *peer, m *meta, frame []byte, q *
 	if !dst.gone {
 		enc := -1
 		r.hub.Copies++
-		r.put(dst, m, frame, q, &enc)
+		r.put(now, dst, m, frame, q, &enc)
 	}
 }
 
@@ -585,7 +585,7 @@ func (r *Radio) member(now time.Time, src *peer, m *meta, frame []byte, acks *ou
 			r.cfg.Tap(true, ack, m.channel, ieee802154.RSSIUnknown, 0)
 		}
 		if r.table.sniff > 0 {
-			r.toSniffers(nil, &am, ack, acks, &enc)
+			r.toSniffers(now, nil, &am, ack, acks, &enc)
 		}
 		r.toPeer(now, nil, src, &am, ack, acks, &enc)
 	}

@@ -55,8 +55,11 @@ type Radio struct {
 	// Transmit's own.
 	txq     *outq
 	txTimer *time.Timer
-	txFrame ieee802154.Frame
-	airFree time.Time // when the air is free of our last frame
+	// ackTimer wakes txWake at ackTimerAt, the zero time while it is not set.
+	ackTimer   *time.Timer
+	ackTimerAt time.Time
+	txFrame    ieee802154.Frame
+	airFree    time.Time // when the air is free of our last frame
 
 	mu          sync.Mutex // guards everything below
 	mac         *ieee802154.MAC
@@ -143,6 +146,8 @@ func Open(cfg Config) (*Radio, error) {
 	r.txq = newOutq(r)
 	r.txTimer = time.NewTimer(time.Hour)
 	r.txTimer.Stop()
+	r.ackTimer = time.AfterFunc(time.Hour, func() { notify(r.txWake) })
+	r.ackTimer.Stop()
 	for _, s := range r.socks {
 		r.wg.Add(1)
 		go r.readLoop(s)

@@ -78,10 +78,10 @@ func (r *Radio) transmit(t *ieee802154.TxFrame) bool {
 	if r.txq.nbuf >= txBatch {
 		r.txq.flush()
 	}
+	now := r.now() // read again after each wait only: it costs as much as the rest
 	r.mu.Lock()
-	r.mac.Begin(r.now(), t.Data)
+	r.mac.Begin(now, t.Data)
 	for {
-		now := r.now()
 		action, status := r.mac.Poll(now)
 		switch action {
 		case ieee802154.MACDone:
@@ -108,6 +108,7 @@ func (r *Radio) transmit(t *ieee802154.TxFrame) bool {
 		if !r.waitAck(deadline) || !r.retryAir(deadline) {
 			return false
 		}
+		now = r.now()
 		r.mu.Lock()
 	}
 }
@@ -144,16 +145,21 @@ func (r *Radio) sleepUntil(at time.Time) bool {
 
 // waitAck waits until the MAC heard an acknowledgment or the deadline has passed.
 func (r *Radio) waitAck(deadline time.Time) bool {
-	d := deadline.Sub(r.now())
+	now := r.now()
+	d := deadline.Sub(now)
 	if d <= 0 {
 		return !r.isClosed()
 	}
-	r.txTimer.Reset(d)
+	// Setting a timer is dear where an acknowledgment takes microseconds. One that is set
+	// for an earlier frame and fires too soon does no harm: the caller looks and comes back.
+	if !r.ackTimerAt.After(now) || r.ackTimerAt.After(deadline) {
+		r.ackTimer.Reset(d)
+		r.ackTimerAt = deadline
+	}
 	select {
 	case <-r.closed:
 		return false
 	case <-r.txWake:
-	case <-r.txTimer.C:
 	}
 	return true
 }
