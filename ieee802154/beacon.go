@@ -98,9 +98,9 @@ const (
 )
 
 // Command returns the command identifier. ok is false when f is no command frame, has no
-// payload, or is of version 2015 and encrypted, where the identifier is enciphered too.
+// payload, or is of version 2015 and still encrypted, where the identifier is enciphered too.
 func (f *Frame) Command() (id CommandID, ok bool) {
-	if f.Type != TypeCommand || len(f.Payload) == 0 || f.Version == Version2015 && f.Encrypted() {
+	if f.Type != TypeCommand || len(f.Payload) == 0 || f.Version == Version2015 && f.Encrypted() && !f.opened {
 		return 0, false
 	}
 	return CommandID(f.Payload[0]), true

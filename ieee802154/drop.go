@@ -10,7 +10,8 @@ const (
 	DropFrameType                   // frame type that this package does not know
 	DropVersion                     // frame version 3
 	DropAddressing                  // reserved or impossible combination of addressing modes
-	DropSecurity                    // security header malformed, or security of 2003
+	DropSecurity                    // security header malformed or not usable, or security of 2003
+	DropMIC                         // secured frame whose message integrity code is wrong
 	DropIE                          // information elements malformed
 	DropPayload                     // command or beacon payload malformed
 	DropTooLong                     // longer than MaxFrame
@@ -29,6 +30,7 @@ var dropText = [numDrops]string{
 	DropVersion:     "mac_frame_version",
 	DropAddressing:  "mac_addressing",
 	DropSecurity:    "mac_security_header",
+	DropMIC:         "mac_mic",
 	DropIE:          "mac_information_element",
 	DropPayload:     "mac_payload",
 	DropTooLong:     "mac_too_long",

@@ -81,6 +81,8 @@ type Frame struct {
 	MIC     []byte // message integrity code: 0, 4, 8 or 16 bytes
 
 	HeaderLen int // bytes of the MAC header: from the frame control to the header IEs
+
+	opened bool // [Cipher.Open] has put Payload and PayloadIEs in clear
 }
 
 // panIDs says which PAN identifiers a frame carries. ok is false for a combination the
@@ -140,7 +142,7 @@ func (f *Frame) Parse(b []byte) error {
 	f.AckRequest = fcf&fcfAckRequest != 0
 	f.PANIDCompression = compressed
 	f.HasDstPAN, f.HasSrcPAN = hasDstPAN, hasSrcPAN
-	f.SeqSuppressed, f.IEPresent = false, false
+	f.SeqSuppressed, f.IEPresent, f.opened = false, false, false
 	if version == Version2015 { // reserved bits before
 		f.SeqSuppressed = fcf&fcfSeqSuppression != 0
 		f.IEPresent = fcf&fcfIEPresent != 0

@@ -24,9 +24,13 @@ type vector struct {
 	FCF      string          `json:"fcf_hex"`
 	HeadLen  int             `json:"expect_header_len"`
 	Disagree map[string]any  `json:"tshark_disagrees"`
+	Key      string          `json:"key"`
+	SrcExt   string          `json:"src_ext"`
 	Security *struct {
-		ALen int    `json:"a_len"`
-		MIC  string `json:"mic"`
+		ALen  int    `json:"a_len"`
+		MIC   string `json:"mic"`
+		Plain string `json:"private_plain"`
+		Nonce string `json:"nonce"`
 	} `json:"security"`
 	frame []byte // without FCS
 }
