@@ -40,11 +40,19 @@ const (
 	// The reasons of the adaptation layer on receive.
 	DropMAC          // MAC header malformed
 	DropFrameType    // MAC frame without data for us: beacon, ACK, command
-	DropSecurity     // secured frame without a key for it
+	DropSecurity     // secured frame where we have no key, or secured in a way we do not know
 	DropPAN          // destination PAN is not ours
 	DropDestination  // destination address is not ours
 	DropSource       // no usable source address
 	DropBC0Duplicate // broadcast that was here before (RFC 4944 section 11.1)
+
+	// The reasons of MAC security on receive.
+	DropSecurityLevel   // frame not secured, or not well enough
+	DropSecurityKey     // key identifier that is not ours
+	DropSecuritySource  // short source address of a device whose EUI-64 is not known
+	DropSecurityDevices // device that is not remembered yet, and no room for it
+	DropMIC             // message integrity code wrong
+	DropReplay          // frame counter that was used before
 
 	// The reasons of the adaptation layer on transmit.
 	DropNoLinkAddr  // no link-layer destination, or one of another kind of link
@@ -54,6 +62,7 @@ const (
 	DropNoAck       // neighbour did not acknowledge
 	DropChannelBusy // channel never clear
 	DropRadio       // radio closed, or refused the frame
+	DropCounter     // every frame counter of the key is used
 
 	numDrops // new reasons go before this line
 )
@@ -102,6 +111,14 @@ var dropText = [numDrops]string{
 	DropNoAck:             "no_ack",
 	DropChannelBusy:       "channel_busy",
 	DropRadio:             "radio",
+	DropCounter:           "frame_counter",
+
+	DropSecurityLevel:   "mac_security_level",
+	DropSecurityKey:     "mac_security_key",
+	DropSecuritySource:  "mac_security_source",
+	DropSecurityDevices: "mac_security_devices",
+	DropMIC:             "mac_mic",
+	DropReplay:          "mac_replay",
 }
 
 // Error returns the reason as a metric label.

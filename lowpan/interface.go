@@ -25,6 +25,9 @@ type InterfaceConfig struct {
 	// GHC accepts generic header compression (RFC 7400): where we announce it in a 6CIO.
 	// Without it, it is an unknown header.
 	GHC bool
+	// Security secures frames; nil: none is, and secured ones are dropped.
+	Security *Security
+
 	// Limits bounds memory and delay.
 	Limits Limits
 	// Logger takes what an operator may act on, and at debug level each drop; nil discards.
@@ -87,6 +90,8 @@ type Interface struct {
 	peers    map[ipv6.LinkAddr]Peer
 	stats    Stats
 
+	sec *security // nil: none
+
 	// Receive.
 	reasm *Reassembler
 	frame ieee802154.Frame
@@ -135,6 +140,9 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 	i.dsn, i.tag = uint8(seed), uint16(seed>>8)
 	i.contexts.AcceptGHC = cfg.GHC
 	i.reasm = NewReassembler(cfg.Limits, &i.contexts)
+	if cfg.Security != nil {
+		i.sec = newSecurity(*cfg.Security)
+	}
 	i.q.init(cfg.Limits)
 	i.q.drop = i.dropTx
 	i.q.setup = i.setup

@@ -66,7 +66,11 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	if !i.origin(l.Src) {
 		return DropSource
 	}
-	if h.Security {
+	if i.sec != nil {
+		if why := i.sec.open(f.Data, h, l); why != 0 {
+			return why
+		}
+	} else if h.Security {
 		return DropSecurity
 	}
 

@@ -16,7 +16,7 @@ const (
 // Output queues the packet p for the neighbour dst. The zero dst is the broadcast address
 // for a multicast packet. Where its queue, or all of them, are full, the oldest packet in
 // the fullest makes room. An error, a [Drop], means that p was not taken: no neighbour, or
-// longer than the MTU. Output keeps no part of p.
+// longer than the MTU, or every frame counter used. Output keeps no part of p.
 func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) error {
 	if len(p) > ipv6.MinMTU {
 		return DropTooLong
@@ -38,6 +38,9 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 	default:
 		return DropNoLinkAddr
 	}
+	if i.sec != nil && i.sec.exhausted() {
+		return DropCounter
+	}
 	nb := i.q.admit(dst)
 	if nb == nil {
 		return DropQueueTotal
@@ -45,7 +48,7 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 	d := i.q.get()
 	o := nb.options
 	o.Now = now
-	l, room := Link{i.own, dst, i.cfg.PAN}, maxMACFrame-int(nb.hdrLen)
+	l, room := Link{i.own, dst, i.cfg.PAN}, int(nb.room)
 	err := i.compress(d, p, l, o)
 	if o.GHC && len(d.b) > room {
 		o.GHC = false
@@ -95,11 +98,18 @@ func (i *Interface) setup(nb *neighbor) {
 	}
 	nb.unicast = nb.dst != ipv6.BroadcastShort
 	f.AckRequest = nb.unicast
+	mic, aux := 0, uint8(0)
+	if i.sec != nil {
+		mic, aux = i.sec.header(&f)
+		nb.key = i.sec.key(nb.dst)
+	}
 	b, err := f.AppendBinary(nb.hdr[:0])
 	if err != nil {
 		panic("lowpan: MAC header: " + err.Error())
 	}
-	nb.hdrLen = uint8(len(b))
+	nb.hdrLen = uint8(len(b) - mic)
+	nb.room = uint8(maxMACFrame - len(b))
+	nb.counterAt = nb.hdrLen - aux + 1
 	p := i.Peer(nb.dst)
 	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: !p.ExtHeaders, NoContexts: !p.Contexts, GHC: p.GHC}
 }
@@ -118,6 +128,12 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 	}
 	n := 0
 	for ; n < min(len(tx), MaxBatch); n++ {
+		if i.sec != nil && !i.sec.ready() {
+			if n == 0 && i.sec.exhausted() {
+				i.mute(now)
+			}
+			break
+		}
 		d := i.current
 		if d == nil {
 			if d = i.q.next(now); d == nil {
@@ -130,9 +146,12 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
 		b[seqOffset] = i.dsn
 		i.dsn++
-		b, last := d.cut(b, maxMACFrame-int(nb.hdrLen))
+		b, last := d.cut(b, int(nb.room))
 		if !last && nb.unicast {
 			b[0] |= pendingBit
+		}
+		if i.sec != nil {
+			b = i.sec.seal(b, nb, i.cfg.EUI64)
 		}
 		tx[n] = ieee802154.TxFrame{Data: b, More: !last}
 		i.flight = append(i.flight, flight{d, last})

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"border-router/ieee802154"
 	"border-router/ipv6"
 )
 
@@ -33,7 +34,13 @@ type neighbor struct {
 	dst     ipv6.LinkAddr
 	unicast bool
 	hdrLen  uint8
-	hdr     [24]byte // MAC header but for the sequence number and Frame Pending
+	room    uint8    // bytes of a frame behind hdr, before the MIC and the FCS
+	hdr     [56]byte // MAC header but for the sequence number, Frame Pending and frame counter
+
+	// Where frames are secured.
+	key       *ieee802154.Cipher
+	counterAt uint8 // offset of the frame counter in hdr
+
 	options CompressOptions
 
 	head, tail *datagram
@@ -60,7 +67,7 @@ type queue struct {
 	limits Limits
 	seed   uint64
 	drop   func(d *datagram, why Drop) // counts; the queue releases d
-	setup  func(nb *neighbor)          // fills in hdr, hdrLen, unicast and options from dst
+	setup  func(nb *neighbor)          // fills in hdr, hdrLen, room, key, unicast and options from dst
 
 	total int // datagrams waiting or with the radio
 	ready int // datagrams waiting
