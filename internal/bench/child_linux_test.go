@@ -96,12 +96,6 @@ func (r *role) run() error {
 			}
 			what, arg, _ := strings.Cut(q, " ")
 			switch what {
-			case "cpu":
-				var u unix.Rusage
-				if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-					return err
-				}
-				fmt.Println("ok", u.Utime.Nano()+u.Stime.Nano())
 			case "profile":
 				f, err := os.Create(arg)
 				if err == nil {
@@ -152,20 +146,18 @@ func newMmsg() *mmsg {
 // same batches, and nothing else.
 type loop struct {
 	role
-	tun, udp  syscall.RawConn
-	rx, tx    *mmsg
-	n         int // received, read or to send
-	done      int
-	packet    []byte // what every write to the TUN is
-	scratch   [2048]byte
-	errno     syscall.Errno
-	keep      [2]any
-	recvFn    func(uintptr) bool
-	sendFn    func(uintptr) bool
-	readTUN   func(uintptr) bool
-	writeTUN  func(uintptr) bool
-	tunFD     *os.File
-	frameSize int
+	tun, udp syscall.RawConn
+	rx, tx   *mmsg
+	n        int // received, read or to send
+	done     int
+	packet   []byte // what every write to the TUN is
+	scratch  [2048]byte
+	errno    syscall.Errno
+	keep     [2]any
+	recvFn   func(uintptr) bool
+	sendFn   func(uintptr) bool
+	readTUN  func(uintptr) bool
+	writeTUN func(uintptr) bool
 }
 
 func (r *role) newLoop() (*loop, error) {

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,9 +67,9 @@ type side struct {
 	down   []xipv6.Message // the burst to the nodes
 	rx     []xipv6.Message
 	turn   int // of the burst: the next message to send alone
-	frames uint64
-	lost   uint64
-	cpu    time.Duration
+	frames int
+	lost   int
+	cpu    []time.Duration // of each load
 }
 
 func newSide(tb testing.TB, ns *netnstest.NS, r role, number int) *side {
@@ -185,13 +187,28 @@ func (s *side) ask(q string) string {
 	return strings.TrimSpace(a)
 }
 
-// used returns the CPU time of the process, system calls included.
+// used returns the CPU time of the process, system calls included, as getrusage would tell
+// it (clock_getcpuclockid(3)).
 func (s *side) used() time.Duration {
-	n, err := strconv.ParseInt(s.ask("cpu"), 10, 64)
-	if err != nil {
+	const sched = 2 // CPUCLOCK_SCHED
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^s.cmd.Process.Pid<<3|sched), &t); err != nil {
 		s.tb.Fatal(err)
 	}
-	return time.Duration(n)
+	return time.Duration(t.Nano())
+}
+
+// slept returns how often threads of the process have gone to sleep, to be woken again.
+func (s *side) slept() (n int) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", s.cmd.Process.Pid))
+	for _, t := range threads {
+		b, _ := os.ReadFile(t)
+		_, rest, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
+		line, _, _ := strings.Cut(rest, "\n")
+		k, _ := strconv.Atoi(strings.TrimSpace(line))
+		n += k
+	}
+	return n
 }
 
 // written returns how many packets the process has written to its TUN.
@@ -342,14 +359,18 @@ var loads = []load{
 
 // BenchmarkProcess measures the whole router, ZEP in to TUN out (up) and back (down), in
 // frames for a second of its CPU time, system calls included, beside a bare loop that makes
-// the same system calls in the same batches. One operation is a burst of 256 frames to
-// both, which waits in the kernel before the process sees the first, so that batches are
-// full on both sides; one-by-one, the other extreme, is one frame at a time, a wake-up each.
-// The packets end in a blackhole route, so that as little as possible of the time is the
-// kernel's own forwarding.
+// the same system calls in the same batches. The median over all operations counts.
+//
+// One operation is a burst of 256 frames to both, which waits in the kernel before the
+// process sees the first, so that batches are full on both sides; one-by-one, the other
+// extreme, is one frame at a time, a wake-up each. The packets end in a blackhole route, so
+// that as little as possible of the time is the kernel's own forwarding.
 //
 // With acks the nodes ask for acknowledgments and get them, or are asked and give them:
-// then each frame to a node waits for the one before.
+// then each frame to a node waits for the one before. Sleeps are how often a thread of the
+// router went to sleep, to be woken again.
+//
+// BORDER_ROUTER_BENCH_PROFILE=FILE writes CPU profiles of the router to FILE.up and so on.
 func BenchmarkProcess(b *testing.B) {
 	for _, l := range loads {
 		b.Run(l.name, func(b *testing.B) {
@@ -358,31 +379,43 @@ func BenchmarkProcess(b *testing.B) {
 			if profile != "" {
 				sides[0].ask("profile " + profile + "." + l.name)
 			}
-			for _, s := range sides {
-				s.cpu = -s.used()
-			}
+			sleeps := -sides[0].slept()
 			for b.Loop() {
 				for _, s := range sides {
-					s.lost += uint64(s.load(l))
-					s.frames += uint64(l.n)
+					// The time until the next load counts, so that nothing that is done
+					// after the last frame is missed.
+					s.cpu = append(s.cpu, s.used())
+					s.lost += s.load(l)
+					s.frames += l.n
 				}
 			}
-			for _, s := range sides {
-				s.cpu += s.used()
-			}
+			sleeps += sides[0].slept()
 			if profile != "" {
 				sides[0].ask("stop")
 			}
-			rate := func(s *side) float64 { return float64(s.frames-s.lost) / s.cpu.Seconds() }
+			rate := func(s *side) float64 { return float64(l.n) / s.median().Seconds() }
 			router, bare := sides[0], sides[1]
 			b.ReportMetric(rate(router), "frames/cpu-s")
 			b.ReportMetric(rate(bare), "bare-frames/cpu-s")
 			b.ReportMetric(rate(router)/rate(bare), "ratio")
+			b.ReportMetric(float64(sleeps)/float64(router.frames), "sleeps/frame")
 			b.ReportMetric(100*float64(router.lost)/float64(router.frames), "lost-%")
 			b.ReportMetric(100*float64(bare.lost)/float64(bare.frames), "bare-lost-%")
 			b.ReportMetric(0, "ns/op") // of both, and of whoever feeds them: no use
 		})
 	}
+}
+
+// median returns the CPU time that half of the loads took less of: other work on the machine
+// disturbs a few.
+func (s *side) median() time.Duration {
+	s.cpu = append(s.cpu, s.used())
+	took := make([]time.Duration, len(s.cpu)-1)
+	for i := range took {
+		took[i] = s.cpu[i+1] - s.cpu[i]
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 func (s *side) load(l load) int {

@@ -31,21 +31,23 @@ func (e *end) Output(time.Time, ipv6.Packet, ipv6.LinkAddr) error {
 // A rig is a router with a thousand registered nodes. Its mesh port is the adaptation layer
 // or an end, its host port an end.
 type rig struct {
-	now       time.Time
-	r         *router.Router
-	mesh      *router.Link
-	host      *router.Link
-	iface     *lowpan.Interface
-	meshEnd   end
-	hostEnd   end
-	tx        []ieee802154.TxFrame
-	delivered int // by iface, where nothing is above it
+	now     time.Time
+	r       *router.Router
+	mesh    *router.Link
+	host    *router.Link
+	iface   *lowpan.Interface
+	meshEnd end
+	hostEnd end
+	tx      []ieee802154.TxFrame
 }
 
 func newInterface(deliver func(time.Time, ipv6.Packet, ipv6.Meta)) *lowpan.Interface {
 	i := lowpan.NewInterface(lowpan.InterfaceConfig{Name: "mesh0", EUI64: routerEUI, PAN: pan, Deliver: deliver,
 		LinkStatus: func(time.Time, ipv6.LinkAddr, bool) {}})
 	i.SetContext(0, lowpan.Context{Prefix: mesh, Compress: true})
+	for k := range uint64(registrations) {
+		i.SetPeer(ipv6.EUI64(nodeEUI+k), lowpan.RegisteredPeer)
+	}
 	return i
 }
 
