@@ -22,6 +22,7 @@ type Config struct {
 	ND        ND             `toml:"nd"`
 	Lowpan    Lowpan         `toml:"lowpan"`
 	MAC       MAC            `toml:"mac"`
+	Security  Security       `toml:"security"`
 	ICMP      ICMP           `toml:"icmp"`
 	Filters   Filters        `toml:"filters"`
 	Capture   Capture        `toml:"capture"`
@@ -131,10 +132,11 @@ func Default() *Config {
 			QueueMaxDelay:         8 * time.Second,
 			Peers:                 4096,
 		},
-		MAC:     MAC{Retries: 3, Pace: true},
-		ICMP:    ICMP{Rate: 100, Burst: 20},
-		Filters: Filters{Ingress: true},
-		Capture: Capture{Buffer: 4096},
+		MAC:      MAC{Retries: 3, Pace: true},
+		Security: DefaultSecurity(),
+		ICMP:     ICMP{Rate: 100, Burst: 20},
+		Filters:  Filters{Ingress: true},
+		Capture:  Capture{Buffer: 4096},
 	}
 }
 
@@ -199,6 +201,7 @@ func (c *Config) Check() error {
 		fail("lowpan.queue_target = %q: want at most lowpan.queue_interval, which is %q",
 			FormatDuration(c.Lowpan.QueueTarget), FormatDuration(c.Lowpan.QueueInterval))
 	}
+	c.Security.check(fail)
 	return errors.Join(errs...)
 }
 

@@ -12,6 +12,11 @@ type Node struct {
 	Life   time.Duration // registration lifetime (RFC 6775), whole minutes
 	Socket string        // accepted as everywhere; a device serves no management
 	Log    Log
+
+	Security Security
+	// StateDir keeps the frame counter of a device with a key and a fixed EUI-64: after a
+	// restart it must not use one again. Empty: nothing is kept.
+	StateDir string
 }
 
 // DefaultNode returns the defaults of a device.
@@ -21,6 +26,8 @@ func DefaultNode() *Node {
 		ND:    ND6775,
 		Life:  15 * time.Minute,
 		Log:   Log{Level: LevelInfo, Format: FormatText},
+
+		Security: DefaultSecurity(),
 	}
 }
 
