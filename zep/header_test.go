@@ -243,6 +243,7 @@ func TestParseURL(t *testing.T) {
 				c.Channel == 26 && c.PAN == 0x23 && c.Pace
 		},
 		"zep:":                         func(c Config) bool { return len(c.Listen) == 2 },
+		"zep://?pan=0x0000":            func(c Config) bool { return c.PAN == 0 && c.panZero },
 		"zep://localhost:1234":         func(c Config) bool { return len(c.Listen) == 2 && c.Listen[1].Port() == 1234 },
 		"zep://:1234":                  func(c Config) bool { return len(c.Listen) == 2 && c.Listen[0].Port() == 1234 },
 		"zep://[::1]:17755?channel=11": func(c Config) bool { return len(c.Listen) == 1 && c.Channel == 11 },

@@ -101,7 +101,7 @@ func Open(cfg Config) (*Radio, error) {
 	if cfg.Channel == 0 {
 		cfg.Channel = DefaultChannel
 	}
-	if cfg.PAN == 0 {
+	if cfg.PAN == 0 && !cfg.panZero {
 		cfg.PAN = DefaultPAN
 	}
 	if cfg.Short == 0 {

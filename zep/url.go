@@ -64,7 +64,7 @@ type Config struct {
 	Interface string           // broadcast: interface that joins a multicast group and sends to it; empty: the system's choice
 
 	Channel uint8  // 11 to 26
-	PAN     uint16 // own PAN identifier; 0: DefaultPAN
+	PAN     uint16 // own PAN identifier; 0: DefaultPAN, unless ParseURL was given pan=0
 	EUI64   uint64 // own address; must be set before frames are expected, here or by SetAddress
 	Short   uint16 // own short address; 0: none
 
@@ -95,6 +95,7 @@ type Config struct {
 
 	now           func() time.Time // tests
 	listenDefault bool             // Listen was not chosen by the user
+	panZero       bool             // PAN is 0: lwIP's, where the application sets none
 }
 
 // urlKeys are the query keys of a radio URL, with what they mean for the error message.
@@ -262,7 +263,8 @@ func (c *Config) setKey(k, v string) (err error) {
 	case "channel":
 		c.Channel = uint8(number(8, 11, 26))
 	case "pan":
-		c.PAN = uint16(number(16, 1, 0xfffe))
+		c.PAN = uint16(number(16, 0, 0xfffe))
+		c.panZero = c.PAN == 0
 	case "eui64":
 		h := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimPrefix(v, "0x"))
 		n, e := strconv.ParseUint(h, 16, 64)

@@ -184,9 +184,10 @@ func TestLwIP(t *testing.T) {
 		zep, other  []string
 	}{
 		// It has set the context, which nodes that others reach by themselves cannot do alone.
-		{"hub", "zep://10.0.6.1:17754?pan=0xabcd&" + eui, []string{"zep=10.0.6.1"}, []string{"iid=l2", "lla=8", "context="}},
-		// It listens to solicited-node groups, and reports that by MLD.
-		{"broadcast", "zep://10.0.6.255:17754?mode=broadcast&pan=0xabcd&" + eui, nil, []string{"iid=raw", "mld=1"}},
+		{"hub", "zep://10.0.6.1:17754?pan=0xabcd&" + eui, []string{"zep=10.0.6.1", "pan=abcd"}, []string{"iid=l2", "lla=8", "context="}},
+		// It listens to solicited-node groups, and reports that by MLD. The PAN is 0, as
+		// long as the application sets none.
+		{"broadcast", "zep://10.0.6.255:17754?mode=broadcast&pan=0&" + eui, nil, []string{"iid=raw", "mld=1"}},
 	} {
 		t.Run(v.name, func(t *testing.T) { testLwIP(t, bin, node, v.radio, v.zep, v.other) })
 	}
@@ -240,7 +241,7 @@ func testLwIP(t *testing.T, bin, node, radio string, zep, other []string) {
 
 	begin := time.Now()
 	args := func(i int, more ...string) []string {
-		a := []string{fmt.Sprintf("tap=tap%d", i), fmt.Sprintf("ip=10.0.6.%d", i), fmt.Sprintf("mac=02:00:06:00:00:%02d", i), "pan=abcd"}
+		a := []string{fmt.Sprintf("tap=tap%d", i), fmt.Sprintf("ip=10.0.6.%d", i), fmt.Sprintf("mac=02:00:06:00:00:%02d", i)}
 		for _, x := range more {
 			if x == "context=" {
 				x += prefix.Addr().String()
