@@ -89,6 +89,8 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
 	f.Var(config.Var(&n.Short, ""), "short", "short `ADDR` of the device, such as 0x0001")
 	f.Var(config.Var(&n.Name, ""), "name", "`NAME` in the log (default: made from the EUI-64)")
 	f.Var(config.Var(&n.Life, "1m..65535m"), "registration-lifetime", "lifetime that registrations ask for, rounded up to minutes")
+	n.Security.AddFlags(func(v *config.Value, name, usage string) { f.Var(v, name, usage) })
+	f.Var(config.Var(&n.StateDir, ""), "state-dir", "directory `DIR` that keeps the frame counter; needed with --key and --eui64")
 	f.Var(config.Var(&n.Log.Level, ""), "log-level", "least severe level that is logged: debug, info, warn or error")
 	f.Var(config.Var(&n.Log.Format, ""), "log-format", "form of the log: text or json")
 	return cmd

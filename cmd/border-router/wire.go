@@ -26,6 +26,8 @@ func runNode(ctx context.Context, n *config.Node, log *slog.Logger) error {
 		EUI64:    uint64(n.EUI64),
 		Short:    uint16(n.Short),
 		Classic:  n.ND == config.ND4861,
+		Security: n.Security,
+		StateDir: n.StateDir,
 		Lifetime: (n.Life + time.Minute - 1).Truncate(time.Minute),
 	}, log)
 }

@@ -214,3 +214,17 @@ func (d *SecureDevice) UnmarshalText(b []byte) error {
 	*d = x
 	return nil
 }
+
+// AddFlags gives add the flags of s that a device has, as those of a router are called.
+func (s *Security) AddFlags(add func(v *Value, name, usage string)) {
+	c := &Config{Security: *s}
+	used := map[string]any{
+		"security.key": &s.Key, "security.level": &s.Level, "security.min_level": &s.MinLevel,
+		"security.key_id_mode": &s.KeyIDMode, "security.key_index": &s.KeyIndex, "security.key_source": &s.KeySource,
+	}
+	for _, f := range c.Fields() {
+		if p, ok := used[f.Key]; ok {
+			add(Var(p, f.Value.bounds), f.Flag, usage(f.Doc))
+		}
+	}
+}

@@ -205,7 +205,8 @@ func (d *Daemon) Routes(ctx context.Context) ([]api.Route, error) {
 
 // Config implements [api.Backend].
 func (d *Daemon) Config(context.Context) (api.Config, error) {
-	return api.Config{TOML: d.cfg.TOML(), Values: d.cfg.Values()}, nil
+	c := d.cfg.Redacted()
+	return api.Config{TOML: c.TOML(), Values: c.Values()}, nil
 }
 
 // Ping implements [api.Backend].

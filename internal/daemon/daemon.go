@@ -203,6 +203,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	running.Go(func() { d.loop.Run(loopCtx) })
 
 	for _, m := range d.meshes {
+		m.keeper.Start(m.iface)
 		m.pump.Start()
 	}
 	switch {
@@ -255,6 +256,9 @@ func (d *Daemon) closePorts() {
 // Close ends everything that New has opened. Run does it by itself.
 func (d *Daemon) Close() error {
 	d.closePorts()
+	for _, m := range d.meshes {
+		m.keeper.Close()
+	}
 	if d.store != nil {
 		return d.store.Close()
 	}

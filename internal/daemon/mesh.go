@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"border-router/internal/config"
+	"border-router/internal/macsec"
 	"border-router/internal/state"
 	"border-router/ipv6"
 	"border-router/lowpan"
@@ -24,8 +25,9 @@ type mesh struct {
 	addr   netip.Addr   // ours in it
 	pan    uint16
 
-	radio *zep.Radio
-	iface *lowpan.Interface
+	radio  *zep.Radio
+	keeper *macsec.Keeper // nil: frames are not secured
+	iface  *lowpan.Interface
 	pump  *lowpan.Pump
 	link  *router.Link
 	nd    *nd.Router
@@ -38,7 +40,8 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	if err != nil {
 		return nil, err
 	}
-	if zc.EUI64 == 0 {
+	fixed := zc.EUI64 != 0
+	if !fixed {
 		if zc.EUI64, err = d.store.EUI64(m.name); err != nil {
 			return nil, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
 		}
@@ -56,7 +59,12 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		return nil, err
 	}
 
+	var security *lowpan.Security
+	if m.keeper, security, err = d.security(m.name, zc.EUI64, fixed); err != nil {
+		return nil, err
+	}
 	m.iface = lowpan.NewInterface(lowpan.InterfaceConfig{
+		Security: security,
 		Name:   m.name,
 		EUI64:  zc.EUI64,
 		Short:  zc.Short,

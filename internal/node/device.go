@@ -29,6 +29,8 @@ type DeviceConfig struct {
 	AddressRemoved func(now time.Time, a netip.Addr)
 	Router         func(now time.Time, a netip.Addr)
 
+	Security *lowpan.Security // nil: frames are not secured
+
 	Lowpan lowpan.Limits
 	ND     nd.Limits
 	Rand   *rand.Rand   // nil: a fixed seed
@@ -93,7 +95,8 @@ func NewDevice(cfg DeviceConfig) *Device {
 	d.Iface = lowpan.NewInterface(lowpan.InterfaceConfig{
 		Assume: assume,
 		Name:   cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
-		Limits: cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
+		Security: cfg.Security,
+		Limits:   cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { d.Link.Deliver(now, p, m) },
 		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { d.Link.LinkStatus(now, dst, ok) },
 	})

@@ -19,7 +19,10 @@ import (
 
 	"border-router/ieee802154"
 	"border-router/internal/coap"
+	"border-router/internal/config"
 	"border-router/internal/hoststack"
+	"border-router/internal/macsec"
+	"border-router/internal/state"
 	"border-router/ipv6"
 	"border-router/lowpan"
 	"border-router/router"
@@ -47,6 +50,12 @@ type Config struct {
 	Short    uint16        // 0: that of the URL; ffff: none
 	Classic  bool          // a host of RFC 4861 as lwIP
 	Lifetime time.Duration // of registrations; 0: 15 min
+
+	// Security secures frames where it has a key. The frame counter is then kept in
+	// StateDir, which an EUI-64 that is not made up needs: after a restart none may be
+	// used again.
+	Security config.Security
+	StateDir string
 
 	CoAP coap.Options // its Resources nil: those of [coap.Device], and /name
 
@@ -77,6 +86,10 @@ type Node struct {
 	dev   *Device
 	loop  *router.Loop
 	pump  *lowpan.Pump
+
+	store  *state.Store
+	keeper *macsec.Keeper // nil: frames are not secured
+
 	coap  *coap.Server
 
 	mu    sync.Mutex
@@ -120,7 +133,8 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 			return zep.Open(zc)
 		}
 	}
-	if cfg.EUI64 == 0 {
+	fixed := cfg.EUI64 != 0
+	if !fixed {
 		cfg.EUI64 = randomEUI64()
 	}
 	if cfg.Short == ieee802154.BroadcastShort || cfg.Short == ieee802154.NoShort {
@@ -138,18 +152,24 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 			Name: cfg.Name, EUI64: cfg.EUI64, Classic: cfg.Classic, LinkLocal: ipv6.LinkLocal(ll),
 		},
 	}
-	var err error
+	security, err := n.secure(fixed)
+	if err != nil {
+		return nil, err
+	}
 	if n.stack, err = hoststack.New(hoststack.Config{}); err != nil {
+		n.store.Close()
 		return nil, fmt.Errorf("host stack: %w", err)
 	}
 	if n.radio, err = open(cfg.EUI64, cfg.Short); err != nil {
 		n.stack.Close()
+		n.store.Close()
 		return nil, err
 	}
 	conn, err := n.stack.ListenPacket(netip.AddrPortFrom(netip.IPv6Unspecified(), CoAPPort))
 	if err != nil {
 		n.radio.Close()
 		n.stack.Close()
+		n.store.Close()
 		return nil, fmt.Errorf("listen for CoAP: %w", err)
 	}
 	if n.cfg.CoAP.Logger == nil {
@@ -161,7 +181,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	n.coap = coap.New(conn, n.cfg.CoAP)
 	n.dev = NewDevice(DeviceConfig{
 		EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Classic: cfg.Classic, Lifetime: cfg.Lifetime,
-		Host: n.stack, Logger: n.log,
+		Host: n.stack, Logger: n.log, Security: security,
 		// Not the same sequence numbers and tags after each start: peers would take the
 		// first frames for repetitions.
 		Rand:           mrand.New(mrand.NewPCG(mrand.Uint64(), mrand.Uint64())),
@@ -267,6 +287,7 @@ func (n *Node) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	wg.Go(func() { served <- n.coap.Serve() })
 	n.stack.Start(func(w interface{ Run(now time.Time) }) bool { return n.loop.PostUplink(w) }, n.dev.FromHost)
+	n.keeper.Start(n.dev.Iface)
 	n.pump.Start()
 	err := n.Do(ctx, func(now time.Time, d *Device) { d.Start(now) })
 	if err == nil {
@@ -291,6 +312,10 @@ func (n *Node) Run(ctx context.Context) error {
 		n.log.Debug("close host stack", "err", e)
 	}
 	wg.Wait()
+	n.keeper.Close()
+	if e := n.store.Close(); e != nil {
+		n.log.Warn("close state", "err", e)
+	}
 	return err
 }
 
@@ -317,5 +342,5 @@ func (n *Node) leave() {
 
 // Close frees what [New] made of a node that was not run.
 func (n *Node) Close() error {
-	return errors.Join(n.coap.Close(), n.radio.Close(), n.stack.Close())
+	return errors.Join(n.coap.Close(), n.radio.Close(), n.stack.Close(), n.store.Close())
 }
