@@ -41,6 +41,34 @@ func TestDeafToSolicitedNode(t *testing.T) {
 		t.Errorf("%+v %v", m, err)
 	}
 
+	// Others may ask for one that the router does not know: it asks all nodes, and knows it
+	// when they ask again.
+	w.sent = nil
+	d := netip.MustParseAddr("fd00:1::66")
+	ask := func() {
+		t.Helper()
+		if err := w.r.HandlePacket(w.now, ns(b.String(), "", d.String(), AppendLinkAddr(nil, OptionSourceLinkAddr, other)), ipv6.Meta{LinkSrc: other}); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.sent) != 1 {
+			t.Fatalf("%d packets sent", len(w.sent))
+		}
+	}
+	ask()
+	if m, err := CheckNeighborSolicitation(w.sent[0].p); err != nil || m.Target != d || w.sent[0].p.Dst() != allNodes {
+		t.Errorf("%+v %v", m, err)
+	}
+	m, _ := NeighborAdvertisement{Solicited: true, Override: true, Target: d}.AppendBinary(begin(nil))
+	na := finish(AppendLinkAddr(m, OptionTargetLinkAddr, deaf.LinkSrc), d, w.r.cfg.LinkLocal, hopLimit)
+	if err := w.r.HandlePacket(w.now, na, deaf); err != nil {
+		t.Fatal(err)
+	}
+	w.sent = nil
+	ask()
+	if m, err := CheckNeighborAdvertisement(w.sent[0].p); err != nil || m.Target != d || m.Override {
+		t.Errorf("%+v %v", m, err)
+	}
+
 	// One that was there before the router started: the second solicitation is to all nodes.
 	w.sent = nil
 	c := netip.MustParseAddr("fd00:1::55")

@@ -87,10 +87,20 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	// A host of RFC 4861 asks for another node, which may sleep, be out of its reach or
 	// listen to no solicited-node group: we answer, and forward. Without the O flag, so that
 	// an answer of the node itself prevails (RFC 4861 section 7.2.8).
-	if e := r.lookup(msg.Target); p.IsMulticast() && e != nil && !e.ll.IsZero() && e.ll != ll &&
-		(e.state == stateRegistered || !msg.Target.IsLinkLocalUnicast()) {
+	e := r.lookup(msg.Target)
+	if p.IsMulticast() && e != nil && !e.ll.IsZero() && e.ll != ll && (e.state == stateRegistered || !msg.Target.IsLinkLocalUnicast()) {
 		na := NeighborAdvertisement{Router: false, Solicited: true, Target: msg.Target}
 		r.sendNA(now, na, r.cfg.LinkAddr, r.cfg.LinkLocal, src, ll)
+		return nil
+	}
+	// One that we do not know either may hear us where it does not hear its group; then the
+	// next solicitation, a second from now, has an answer.
+	if p.IsMulticast() && e == nil && r.onLink(msg.Target) && !msg.Target.IsLinkLocalUnicast() && iid(msg.Target) != 0 &&
+		2*r.incomplete < r.limits.Incomplete {
+		e = r.create(now, msg.Target, stateIncomplete)
+		e.probes = maxMulticastSolicit // the group has just been asked: to all nodes, once
+		r.timers.Set(e, now.Add(r.retrans))
+		r.sendNS(now, msg.Target, ipv6.LinkAddr{})
 		return nil
 	}
 	return DropNotOurs

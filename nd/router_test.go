@@ -360,7 +360,7 @@ func TestRouterDrops(t *testing.T) {
 		{"NS from another prefix", ns("2001:db8::5", "", "fe80::1", sllao(5)), DropNotOnLink},
 		{"RS from another prefix", rs("2001:db8::5", sllao(5)...), DropNotOnLink},
 		{"DAR for a link-local address", dar(DuplicateAddress{Addr: netip.MustParseAddr("fe80::9")}), DropNotOnLink},
-		{"NS for nobody", ns("fe80::2", "", "fd00:1::1234", sllao(5)), DropNotOurs},
+		{"NS for nobody", ns("fe80::2", "", "2001:db8::1234", sllao(5)), DropNotOurs},
 		{"ARO for another router", ns("fd00:1::5", "fe80::1", "fe80::9", sllao(5), good), DropNotOurs},
 		{"NA nobody asked for", na(NeighborAdvertisement{Target: netip.MustParseAddr("fd00:1::77")}, "fe80::2", "ff02::1", other...), DropUnsolicited},
 		{"DAC nobody asked for", dar(DuplicateAddress{Addr: node, Confirm: true}), DropUnsolicited},
