@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ type Config struct {
 	Nodes      int           // devices, Classic included
 	Classic    int           // how many of them, the first ones, behave as lwIP
 	Impairment Impairment    // of the medium
-	Seed       uint64        // of the medium's luck and the devices' addresses
+	Seed       uint64        // of the medium's luck and of all addresses; those of a router with a state directory are kept there
 	ZEP        string        // host:port of the hub; no host: 127.0.0.1 and ::1; empty: not open to others
 	For        time.Duration // ends after so long; 0: when ctx ends
 	Plain      bool          // lines instead of a live table, whatever out is
@@ -105,6 +106,12 @@ func (s *simulation) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if rc.StateDir == "" { // nothing is kept, so that the seed says who the router is
+		url += config.Radio(fmt.Sprintf("&eui64=%016x", nodeEUI64(s.cfg.Seed, 0)))
+		if len(rc.Prefixes) == 0 {
+			rc.Prefixes = []netip.Prefix{seedPrefix(s.cfg.Seed)}
+		}
+	}
 	rc.Radios = []config.Radio{url}
 	rc.Uplink = config.Uplink{Kind: config.UplinkUser}
 	hook := NewHook(s.cfg.Impairment, s.cfg.Seed)
@@ -163,7 +170,16 @@ func (s *simulation) run(ctx context.Context) (err error) {
 	return s.watch(ctx)
 }
 
-// nodeEUI64 returns a locally administered address for node i of a run.
+// seedPrefix returns the unique local prefix of a run (RFC 4193): its mesh reaches nothing
+// outside of the process, so that two runs may well have the same.
+func seedPrefix(seed uint64) netip.Prefix {
+	a := [16]byte{0: 0xfd}
+	binary.BigEndian.PutUint32(a[1:], uint32(seed*0x9e37_79b9_7f4a_7c15>>32))
+	a[5] = uint8(seed * 0x9e37_79b9_7f4a_7c15 >> 24)
+	return netip.PrefixFrom(netip.AddrFrom16(a), 48)
+}
+
+// nodeEUI64 returns a locally administered address for node i of a run, 0 for the router.
 func nodeEUI64(seed uint64, i int) uint64 {
 	return 0x0200_0000_0000_0000 | (seed*0x9e37_79b9&0xff_ffff)<<24 | uint64(i)
 }
@@ -354,7 +370,8 @@ func (s *simulation) rows(ctx context.Context) []row {
 		rows = append(rows, r)
 	}
 	for i := range neighbors {
-		if x := &neighbors[i]; !ours[x.LinkAddr] && !x.Addr.IsLinkLocalUnicast() {
+		// An address that is only being asked for, or was never answered for, is no node.
+		if x := &neighbors[i]; x.LinkAddr != "" && !ours[x.LinkAddr] && !x.Addr.IsLinkLocalUnicast() {
 			r := row{name: "foreign", addr: x.Addr, state: "heard", nd: "6775"}
 			if x.Classic {
 				r.nd = "4861"

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -117,8 +118,24 @@ func TestRun(t *testing.T) {
 	if registered != 2 {
 		t.Errorf("%d registered, want 2", registered)
 	}
+	// An address that nobody has is asked for in the mesh; that makes it no node.
+	nobody := netip.MustParsePrefix(regexp.MustCompile(`fd[0-9a-f:]+/64`).FindString(out.String())).Addr().Next()
+	if err := c.Ping(ctx, api.PingRequest{Addr: nobody, Count: 1, Timeout: 1.2}, func(api.PingReply) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(out.String(), "foreign has") {
+		t.Errorf("a node that is none in\n%s", out)
+	}
 	if took := stop(); took > time.Second {
 		t.Errorf("ended after %v", took)
+	}
+	// The seed says who everyone is.
+	again, stopAgain := start(t, cfg)
+	again.wait(t, "Ctrl-C", 1)
+	stopAgain()
+	who := regexp.MustCompile(`(?m)^  (router|mesh) .*$`)
+	if a, b := who.FindAllString(out.String(), -1), who.FindAllString(again.String(), -1); len(a) != 2 || !slices.Equal(a, b) {
+		t.Errorf("one seed, two routers:\n%q\n%q", a, b)
 	}
 }
 
