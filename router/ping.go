@@ -100,7 +100,8 @@ func (g *pinger) expects(from netip.Addr) bool {
 	return false
 }
 
-// Ping sends one Echo Request. Its Done is called with the answer, with the ICMPv6 error
+// Ping sends one Echo Request; one to an address of our own needs no link and is answered
+// at once. Its Done is called with the answer, with the ICMPv6 error
 // that came instead, or with [ErrPingTimeout]; never when Ping returns an error.
 func (r *Router) Ping(now time.Time, p Ping) error {
 	if p.Size < 0 || p.Size > maxPingSize {
@@ -126,6 +127,12 @@ func (r *Router) Ping(now time.Time, p Ping) error {
 	}
 	if !src.IsValid() || r.local[addrKey(src.As16())] != localHost && !via.ownLinkLocal(src) {
 		return ErrPingSource
+	}
+	if r.local[addrKey(dst.As16())] == localHost || via.ownLinkLocal(dst) {
+		// A host answers itself over its loopback, and a kernel that is handed such a packet
+		// from outside sends the answer there as well: it would never come back to us.
+		p.Done(PingResult{Seq: p.Seq, From: dst, Bytes: 8 + p.Size, HopLimit: p.HopLimit})
+		return nil
 	}
 	body := make([]byte, p.Size)
 	for i := range body {

@@ -399,6 +399,16 @@ func TestPing(t *testing.T) {
 	if got[2].Err != ErrPingTimeout || got[3].Type != ipv6.ICMPTimeExceeded || got[4].Type != ipv6.ICMPUnreachable || got[4].Code != 3 {
 		t.Errorf("results %+v", got[2:])
 	}
+	// Our own addresses answer, whatever the host behind the port would do with such a packet.
+	for _, own := range []netip.Addr{ownAddr, ownLL, ownLL.WithZone("mesh0")} {
+		ping(Ping{Dst: own, Size: 2000, Seq: 6})
+		if r := got[len(got)-1]; r.Err != nil || r.Seq != 6 || r.Bytes != 2008 || r.From != own.WithZone("") || r.Type != 0 {
+			t.Errorf("ping of %s: %+v", own, r)
+		}
+		if n := len(f.r.pings.pending) + len(f.mesh.sent) + len(f.host.sent) + len(f.nb.held) - 1; n != 0 {
+			t.Errorf("ping of %s: %d packets or pings left over", own, n)
+		}
+	}
 	for _, bad := range []Ping{{Dst: adr("10.0.0.1")}, {Dst: adr("2001:db8:dead::1")}, {Dst: nodeA, Size: 1 << 20}} {
 		if err := f.r.Ping(t0, bad); err == nil {
 			t.Errorf("Ping(%+v) succeeded", bad)
