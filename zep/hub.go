@@ -1,7 +1,9 @@
 package zep
 
 import (
+	"context"
 	"encoding/binary"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -158,7 +160,9 @@ func (r *Radio) learn(now time.Time, s *socket, from netip.AddrPort) *peer {
 		p.heard, p.sock = now, s.index
 		return p
 	}
+	level := slog.LevelInfo
 	if len(t.list) >= t.max {
+		level = slog.LevelDebug // whoever makes up sources shall not fill the log
 		oldest := slices.MinFunc(t.list, func(a, b *peer) int { return a.heard.Compare(b.heard) })
 		r.forget(oldest)
 		r.hub.PeersEvicted++
@@ -167,7 +171,7 @@ func (r *Radio) learn(now time.Time, s *socket, from netip.AddrPort) *peer {
 	t.byAddr[from] = p
 	t.list = append(t.list, p)
 	r.hub.PeersLearned++
-	r.log.Info("zep: new peer", "addr", from)
+	r.log.Log(context.Background(), level, "zep: new peer", "addr", from)
 	return p
 }
 
