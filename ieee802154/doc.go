@@ -7,9 +7,14 @@
 // header, and the frame check sequence. [MAC] filters addresses, builds acknowledgments,
 // rejects duplicates, retries, and learns which peers never acknowledge.
 //
+// [Cipher] opens and seals secured frames: AES-CCM* of levels 1 to 7 with the nonces of 2006
+// and 2015, and, given the absolute slot number, those of TSCH.
+//
 // It leaves out the multipurpose, fragment and extended frame types of 2015, the security
-// of 2003 (which has no auxiliary header), the 4-byte FCS of the UWB and SUN PHYs, and
-// encryption itself: a secured frame is taken apart into header, payload and MIC.
+// of 2003 (which has no auxiliary header), and the 4-byte FCS of the UWB and SUN PHYs. Keys,
+// frame counters and what level is demanded are the caller's: package lowpan has them.
+// Acknowledgments are neither secured nor verified: an Imm-Ack cannot be, and [MAC] sends
+// no others. It acknowledges a frame before anybody has verified it, as hardware does.
 //
 // Addresses and PAN identifiers are numbers in printed order; on the air they are
 // little-endian. Frames are handled without their FCS unless a name says otherwise.
