@@ -37,6 +37,13 @@ const (
 	DropReassemblySource  // oldest datagram of a source that has too many unfinished ones
 	DropReassemblyLimit   // oldest datagram of all, for want of room
 
+	// The reasons of recoverable fragments (RFC 8931).
+	DropRecoveryReset   // datagram given up by its sender
+	DropRecoveryUnknown // acknowledgment of no datagram under way
+	DropRecoveryRefused // datagram given up by its receiver
+	DropRecoveryRetries // fragment that did not arrive in any attempt
+	DropRecoveryTimeout // acknowledgment that did not arrive in any attempt
+
 	// The reasons of the adaptation layer on receive.
 	DropMAC          // MAC header malformed
 	DropFrameType    // MAC frame without data for us: beacon, ACK, command
@@ -97,6 +104,11 @@ var dropText = [numDrops]string{
 	DropReassemblyTimeout: "reassembly_timeout",
 	DropReassemblySource:  "reassembly_source_limit",
 	DropReassemblyLimit:   "reassembly_limit",
+	DropRecoveryReset:     "rfrag_reset",
+	DropRecoveryUnknown:   "rfrag_ack_unknown",
+	DropRecoveryRefused:   "rfrag_refused",
+	DropRecoveryRetries:   "rfrag_retries",
+	DropRecoveryTimeout:   "rfrag_timeout",
 	DropMAC:               "mac_malformed",
 	DropFrameType:         "mac_frame_type",
 	DropSecurity:          "mac_security",

@@ -28,6 +28,9 @@ type InterfaceConfig struct {
 	// Security secures frames; nil: none is, and secured ones are dropped.
 	Security *Security
 
+	// Recovery says to whom recoverable fragments are sent (RFC 8931).
+	Recovery RecoveryConfig
+
 	// Limits bounds memory and delay.
 	Limits Limits
 	// Logger takes what an operator may act on, and at debug level each drop; nil discards.
@@ -104,12 +107,16 @@ type Interface struct {
 	tag     uint16    // next datagram_tag
 	current *datagram // partly given to the radio
 	flight  []flight  // the batch that is with the radio
+	rec     recoveries
+	starved bool // something waits that may not be sent yet, and the radio is idle
 }
 
 // A flight is a frame that is with the radio.
 type flight struct {
-	d    *datagram
-	last bool
+	d    *datagram // nil: a recoverable fragment, or an acknowledgment of one
+	rec  *recovery
+	gen  uint32
+	last bool // of d; or the fragment asks for an acknowledgment
 }
 
 // NewInterface returns an Interface without contexts.
@@ -143,6 +150,7 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 	if cfg.Security != nil {
 		i.sec = newSecurity(*cfg.Security)
 	}
+	i.rec.init(cfg.Recovery, cfg.Limits.Recoveries, uint8(seed>>24))
 	i.q.init(cfg.Limits)
 	i.q.drop = i.dropTx
 	i.q.setup = i.setup
@@ -201,10 +209,24 @@ func (i *Interface) Peer(dst ipv6.LinkAddr) Peer {
 }
 
 // Deadline returns when [Interface.Advance] has something to do, or the zero time.
-func (i *Interface) Deadline() time.Time { return i.reasm.Deadline() }
+func (i *Interface) Deadline() time.Time {
+	t := i.reasm.Deadline()
+	if len(i.rec.active) > 0 {
+		if r := i.rec.deadline(); !r.IsZero() && (t.IsZero() || r.Before(t)) {
+			t = r
+		}
+	}
+	return t
+}
 
-// Advance does what is due at now: it gives up datagrams that did not complete.
-func (i *Interface) Advance(now time.Time) { i.reasm.Advance(now) }
+// Advance does what is due at now: it gives up datagrams that did not complete, and asks
+// again for acknowledgments of fragments.
+func (i *Interface) Advance(now time.Time) {
+	i.reasm.Advance(now)
+	if len(i.rec.active) > 0 {
+		i.advanceRecoveries(now)
+	}
+}
 
 // Busy reports whether half of what may wait for the radio is waiting. Whoever can should
 // then hold back.

@@ -75,7 +75,7 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	}
 
 	b := h.Payload
-	kind := Classify(b)
+	kind, direct := Classify(b), l
 	if kind == DispatchMesh || kind == DispatchBC0 {
 		var why Drop
 		if b, why = i.meshInput(now, b, &l); why != 0 {
@@ -101,6 +101,14 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 		}
 		if p == nil {
 			return 0
+		}
+	case DispatchRFRAG:
+		var why Drop
+		if l != direct {
+			return DropRFRAG // the acknowledgment would have to go through the mesh
+		}
+		if p, why = i.recoverableInput(now, b, l); p == nil {
+			return why
 		}
 	default:
 		return kind.Drop()

@@ -60,11 +60,11 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 		d.cutter = cutter{hdr: 1}
 		d.b = append(append(d.buf[:0], 0x41), p...)
 	}
-	idle := i.q.ready == 0 && i.current == nil
+	idle := i.q.ready == 0 && i.current == nil || i.starved
 	i.q.push(now, nb, d)
 	i.stats.DatagramsOut++
-	if idle && i.cfg.Wake != nil {
-		i.cfg.Wake()
+	if idle {
+		i.wake()
 	}
 	return nil
 }
@@ -111,6 +111,7 @@ func (i *Interface) setup(nb *neighbor) {
 	nb.room = uint8(maxMACFrame - len(b))
 	nb.counterAt = nb.hdrLen - aux + 1
 	p := i.Peer(nb.dst)
+	nb.recover = nb.unicast && i.rec.recoverable(nb.dst)
 	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: !p.ExtHeaders, NoContexts: !p.Contexts, GHC: p.GHC}
 }
 
@@ -136,8 +137,17 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 		}
 		d := i.current
 		if d == nil {
-			if d = i.q.next(now); d == nil {
+			if i.rec.waiting() {
+				tx[n] = ieee802154.TxFrame{Data: i.nextRecovery(tx[n].Data[:0])}
+				continue
+			}
+			if d = i.rec.plain; d != nil {
+				i.rec.plain, d.next = d.next, nil
+			} else if d = i.q.next(now); d == nil {
 				break
+			} else if len(d.b) > int(d.to.room) && i.recover(now, d) {
+				n--
+				continue
 			}
 			d.tag = i.tag
 			i.tag++
@@ -154,7 +164,7 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 			b = i.sec.seal(b, nb, i.cfg.EUI64)
 		}
 		tx[n] = ieee802154.TxFrame{Data: b, More: !last}
-		i.flight = append(i.flight, flight{d, last})
+		i.flight = append(i.flight, flight{d: d, last: last})
 		if i.current = d; last {
 			i.current = nil
 		}
@@ -162,6 +172,7 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 	if n > 0 {
 		tx[n-1].More = false // of this batch
 	}
+	i.starved = n == 0 && i.q.ready > 0
 	return n
 }
 
@@ -181,6 +192,11 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 			i.stats.BytesOut += uint64(size)
 		} else {
 			i.stats.FramesFailed++
+		}
+		if f.d == nil {
+			i.recoveryDone(now, f, status)
+			i.flight[k].rec = nil
+			continue
 		}
 		if f.d == failed {
 			continue

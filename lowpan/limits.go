@@ -34,6 +34,10 @@ type Limits struct {
 	// QueueMaxDelay is the age at which a datagram is not sent any more. Default 8 s.
 	QueueMaxDelay time.Duration
 
+	// Recoveries is how many datagrams may be on their way by recoverable fragments (RFC
+	// 8931), at most 128. What is beyond goes as fragments of RFC 4944. Default 16.
+	Recoveries int
+
 	// Peers is how many neighbours [Interface.SetPeer] remembers. Default 4096.
 	Peers int
 }
@@ -59,6 +63,8 @@ func (l Limits) withDefaults() Limits {
 	dur(&l.QueueTarget, 200*time.Millisecond)
 	dur(&l.QueueInterval, 500*time.Millisecond)
 	dur(&l.QueueMaxDelay, 8*time.Second)
+	def(&l.Recoveries, 16)
+	l.Recoveries = min(l.Recoveries, 128)
 	def(&l.Peers, 4096)
 	return l
 }

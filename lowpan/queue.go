@@ -43,6 +43,12 @@ type neighbor struct {
 
 	options CompressOptions
 
+	// Recoverable fragments (RFC 8931).
+	recover   bool          // it is sent them
+	held      bool          // one datagram is being recovered, and the others wait
+	window    uint8         // Window_Size; 0: not used yet
+	roundTrip time.Duration // from request to acknowledgment, smoothed; 0: not measured
+
 	head, tail *datagram
 	n          int // datagrams waiting
 	bytes      int // compressed bytes waiting
@@ -198,6 +204,7 @@ func (q *queue) deactivate() *neighbor {
 
 // next returns the datagram whose turn it is, which is from now on with the radio, or nil.
 func (q *queue) next(now time.Time) *datagram {
+	var held *neighbor // the first of those in a row that may not be sent anything
 	for nb := q.activeHead; nb != nil; nb = q.activeHead {
 		if nb.head == nil {
 			q.deactivate()
@@ -206,6 +213,17 @@ func (q *queue) next(now time.Time) *datagram {
 			}
 			continue
 		}
+		if nb.held {
+			if nb == held {
+				return nil
+			}
+			if held == nil {
+				held = nb
+			}
+			q.activate(q.deactivate())
+			continue
+		}
+		held = nil
 		if nb.deficit <= 0 {
 			nb.deficit += quantum
 			q.activate(q.deactivate())

@@ -31,6 +31,8 @@ type Reassembler struct {
 	bySrc  []*reassembly // hash buckets, linked by srcNext, newest first
 	oldest *reassembly   // linked by newer: the order of deadlines
 	newest *reassembly
+	ended  *reassembly // oldest recoverable datagram that lingers, linked by newer
+	endedN *reassembly // the newest
 	last   *reassembly // of the fragment before: most often this one's too
 
 	scratch []byte // the first fragment in hand, decoded
@@ -64,7 +66,7 @@ type reassembly struct {
 	key      fragKey
 	deadline time.Time
 	frames   uint16 // fragments that are in buf
-	left     uint16 // bytes that are not in buf
+	left     uint16 // bytes that are not in buf; of a recoverable datagram those that are
 	checksum uint16 // see Result.Checksum
 
 	// Which units of 8 bytes are in buf, and at which of them a fragment begins.
@@ -74,7 +76,8 @@ type reassembly struct {
 	older, newer  *reassembly
 	h             uint32 // hash of key
 	hs            uint32 // hash of key.src
-	buf           [bufLen]byte
+	recovered
+	buf [bufLen]byte
 }
 
 // NewReassembler returns a Reassembler that decodes first fragments with c.
@@ -98,7 +101,7 @@ func NewReassembler(l Limits, c *Contexts) *Reassembler {
 // discarded. Input keeps no part of b.
 func (r *Reassembler) Input(now time.Time, b []byte, l Link) (p ipv6.Packet, err error) {
 	r.stats.In++
-	if e := r.oldest; e != nil && !now.Before(e.deadline) {
+	if r.due(now) {
 		r.Advance(now)
 	}
 	p, err = r.input(now, b, l)
@@ -209,16 +212,27 @@ func (r *Reassembler) Stats() ReassemblyStats { return r.stats }
 // BytesHeld returns the memory in bytes that buffers take, used or not.
 func (r *Reassembler) BytesHeld() int { return len(r.all) * bufLen }
 
-// Deadline returns when the oldest unfinished datagram is given up, or the zero time.
+// Deadline returns when the oldest unfinished datagram is given up, or a recoverable one
+// that has ended is forgotten, or the zero time.
 func (r *Reassembler) Deadline() time.Time {
-	if r.oldest == nil {
+	switch {
+	case r.oldest == nil && r.ended == nil:
 		return time.Time{}
+	case r.oldest == nil || r.ended != nil && r.ended.deadline.Before(r.oldest.deadline):
+		return r.ended.deadline
 	}
 	return r.oldest.deadline
 }
 
+func (r *Reassembler) due(now time.Time) bool {
+	return r.oldest != nil && !now.Before(r.oldest.deadline) || r.ended != nil && !now.Before(r.ended.deadline)
+}
+
 // Advance gives up every datagram whose time is over at now.
 func (r *Reassembler) Advance(now time.Time) {
+	for e := r.ended; e != nil && !now.Before(e.deadline); e = r.ended {
+		r.remove(e)
+	}
 	for e := r.oldest; e != nil && !now.Before(e.deadline); e = r.oldest {
 		r.discard(e, DropReassemblyTimeout)
 	}
@@ -249,19 +263,31 @@ func (r *Reassembler) find(k fragKey) *reassembly {
 func (r *Reassembler) add(now time.Time, k fragKey) *reassembly {
 	hs := r.hashAddr(k.src)
 	src := &r.bySrc[int(hs)&(len(r.bySrc)-1)]
-	n := 0
-	var old *reassembly
+	var n [2]int
+	var old [2]*reassembly // unfinished, lingering
 	for e := *src; e != nil; e = e.srcNext {
 		if e.key.src == k.src {
-			n, old = n+1, e
+			x := 0
+			if e.fate != gathering {
+				x = 1
+			}
+			n[x]++
+			old[x] = e
 		}
 	}
-	if n >= r.limits.ReassembliesPerSource {
-		r.discard(old, DropReassemblySource)
+	if n[0] >= r.limits.ReassembliesPerSource {
+		r.discard(old[0], DropReassemblySource)
+	}
+	if n[1] >= r.limits.ReassembliesPerSource {
+		r.remove(old[1])
 	}
 	e := r.free
 	if e == nil && len(r.all) == r.limits.Reassemblies {
-		r.discard(r.oldest, DropReassemblyLimit)
+		if r.ended != nil {
+			r.remove(r.ended)
+		} else {
+			r.discard(r.oldest, DropReassemblyLimit)
+		}
 		e = r.free
 	}
 	if e != nil {
@@ -272,21 +298,53 @@ func (r *Reassembler) add(now time.Time, k fragKey) *reassembly {
 	}
 	e.key, e.hs, e.h = k, hs, r.hash(k)
 	e.deadline = now.Add(r.limits.ReassemblyTimeout)
-	e.frames, e.left, e.checksum = 0, k.size, 0
+	e.frames, e.left, e.checksum, e.fate = 0, k.size, 0, gathering
+	if k.size == recoverable {
+		e.left = 0
+	}
 	e.have, e.begin = [unitWords]uint64{}, [unitWords]uint64{}
 
 	key := &r.byKey[int(e.h)&(len(r.byKey)-1)]
 	e.next, *key = *key, e
 	e.srcNext, *src = *src, e
-	e.older, e.newer = r.newest, nil
-	if r.newest != nil {
-		r.newest.newer = e
-	} else {
-		r.oldest = e
-	}
-	r.newest = e
+	r.list(e)
 	r.stats.Pending++
 	return e
+}
+
+// ends returns the list that e is in.
+func (r *Reassembler) ends(e *reassembly) (oldest, newest **reassembly) {
+	if e.fate != gathering {
+		return &r.ended, &r.endedN
+	}
+	return &r.oldest, &r.newest
+}
+
+// list appends e to the list that its fate puts it in.
+func (r *Reassembler) list(e *reassembly) {
+	oldest, newest := r.ends(e)
+	e.older, e.newer = *newest, nil
+	if *newest != nil {
+		(*newest).newer = e
+	} else {
+		*oldest = e
+	}
+	*newest = e
+}
+
+func (r *Reassembler) unlist(e *reassembly) {
+	oldest, newest := r.ends(e)
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		*oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		*newest = e.older
+	}
+	e.older, e.newer = nil, nil
 }
 
 // remove takes e out of every list and gives it back.
@@ -301,22 +359,15 @@ func (r *Reassembler) remove(e *reassembly) {
 		p = &(*p).srcNext
 	}
 	*p = e.srcNext
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		r.oldest = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		r.newest = e.older
-	}
+	r.unlist(e)
 	if r.last == e {
 		r.last = nil
 	}
-	e.older, e.newer, e.srcNext = nil, nil, nil
+	if e.fate == gathering {
+		r.stats.Pending--
+	}
+	e.srcNext = nil
 	e.next, r.free = r.free, e
-	r.stats.Pending--
 }
 
 // hash mixes a key with the seed, which peers do not know, so that they cannot choose keys

@@ -37,7 +37,17 @@ func checkReassembler(t testing.TB, r *Reassembler) {
 	if n > r.limits.Reassemblies || len(r.all) > r.limits.Reassemblies {
 		t.Fatalf("%d datagrams, %d buffers, limit %d", n, len(r.all), r.limits.Reassemblies)
 	}
-	if r.Deadline().IsZero() != (n == 0) {
+	ended := 0
+	for e := r.ended; e != nil; e = e.newer {
+		ended++
+		if e.fate == gathering || e.frames != 0 || e.newer != nil && e.newer.deadline.Before(e.deadline) {
+			t.Fatal("an ended datagram that is not, or out of order")
+		}
+	}
+	if n+ended > len(r.all) {
+		t.Fatalf("%d datagrams, %d ended, %d buffers", n, ended, len(r.all))
+	}
+	if r.Deadline().IsZero() != (n+ended == 0) {
 		t.Fatal("deadline without a datagram, or the reverse")
 	}
 }

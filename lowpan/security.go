@@ -293,7 +293,7 @@ func (i *Interface) GrantCounters(limit uint32) {
 	s.limit = max(s.limit, limit)
 	if s.stalled && s.out.FrameCounter < s.limit {
 		s.stalled = false
-		if i.cfg.Wake != nil && (i.q.ready > 0 || i.current != nil) {
+		if i.cfg.Wake != nil && (i.q.ready > 0 || i.current != nil || i.rec.waiting()) {
 			i.cfg.Wake()
 		}
 	}
@@ -359,4 +359,8 @@ func (i *Interface) mute(now time.Time) {
 		d = nil
 	}
 	i.current = nil
+	for d := i.rec.plain; d != nil; d = i.rec.plain {
+		i.rec.plain = d.next
+		i.q.discard(d, DropCounter)
+	}
 }

@@ -16,7 +16,7 @@ const NumDrops = int(numDrops)
 // A packet that [Interface.Output] refused with an error is in neither.
 type Stats struct {
 	FramesIn        uint64 // frames given to Input
-	FramesDelivered uint64 // frames that became packets
+	FramesDelivered uint64 // frames that became packets, or acknowledged fragments of ours
 	FramesHeld      uint64 // fragments of unfinished datagrams
 	BytesIn         uint64 // bytes of FramesIn, without FCS
 	DatagramsIn     uint64 // packets delivered
@@ -28,6 +28,13 @@ type Stats struct {
 	FramesFailed    uint64 // frames that were with the radio and not sent, or not acknowledged
 	FrameAttempts   uint64 // times that frames were on the air, retries included
 	BytesOut        uint64 // bytes of FramesOut, without FCS
+
+	Recoveries           uint64 // datagrams begun as recoverable fragments
+	FragmentsRecoverable uint64 // recoverable fragments given to the radio
+	FragmentsRepeated    uint64 // those of them that had been before
+	RecoveryAcksOut      uint64 // acknowledgments of fragments given to the radio
+	RecoveryAcksIn       uint64 // acknowledgments of our fragments
+	RecoveryAcksLost     uint64 // acknowledgments not sent for want of room
 
 	Reassemblies     uint64 // unfinished datagrams
 	ReassembledBytes uint64 // memory that reassembly buffers take, in bytes
