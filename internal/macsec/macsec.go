@@ -10,7 +10,6 @@ import (
 
 	"border-router/ieee802154"
 	"border-router/internal/config"
-	"border-router/internal/state"
 	"border-router/lowpan"
 )
 
@@ -35,12 +34,21 @@ type Keeper struct {
 	wg     sync.WaitGroup
 }
 
+// A Store is what outlives the process; [border-router/internal/state.Store] is one.
+type Store interface {
+	Counter(name string) uint64
+	SetCounter(name string, v uint64)              // written later
+	Advance(name string, n uint64) (uint64, error) // with all that was set before, on the disk when it returns
+	Get(key string) ([]byte, bool)
+	Put(key string, v []byte) // written later
+}
+
 // A Config is what a [Keeper] works with.
 type Config struct {
 	Name     string // of the interface
 	EUI64    uint64 // ours
 	Security config.Security
-	Store    *state.Store
+	Store    Store
 	// Do runs f on the goroutine that owns the interface, and returns when it has.
 	Do     func(ctx context.Context, f func()) error
 	Logger *slog.Logger // nil discards
