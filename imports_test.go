@@ -32,7 +32,7 @@ func TestImports(t *testing.T) {
 			})
 		}
 	}
-	edges := []string{"internal/api", "internal/capture", "internal/coap", "internal/config", "internal/daemon",
+	edges := []string{"internal/api", "internal/capture", "internal/coap", "internal/config", "internal/daemon", "internal/decode",
 		"internal/hoststack", "internal/node", "internal/sim", "internal/state", "internal/tun", "cmd"}
 
 	rules := []struct {
@@ -53,10 +53,13 @@ func TestImports(t *testing.T) {
 		{[]string{"ipv6", "ieee802154", "lowpan", "nd", "router"}, external,
 			"what the project exists for is its own and has no dependencies"},
 		{[]string{"internal/tun", "internal/hoststack", "internal/state", "internal/capture"},
-			under("internal/daemon", "internal/api", "internal/node", "internal/sim", "internal/config", "cmd"),
+			under("internal/daemon", "internal/api", "internal/node", "internal/sim", "internal/config", "internal/decode", "cmd"),
 			"edges are wired together by the daemon, never by each other"},
+		{[]string{"internal/decode"}, under("router", "internal/daemon", "internal/api", "internal/node", "internal/sim",
+			"internal/config", "internal/state", "internal/tun", "internal/hoststack", "cmd"),
+			"decoding a capture needs the codecs and no router"},
 		{[]string{"ipv6", "ieee802154", "lowpan", "nd", "router", "zep", "internal/tun", "internal/state", "internal/api",
-			"internal/config", "internal/capture", "internal/coap"},
+			"internal/config", "internal/capture", "internal/coap", "internal/decode"},
 			func(d string) bool { return strings.HasPrefix(d, "gvisor.dev/") },
 			"only the user-space host stack and what assembles it carry gVisor"},
 	}

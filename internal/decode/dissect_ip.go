@@ -1,0 +1,211 @@
+package decode
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"border-router/ipv6"
+)
+
+// maxDepth is how deep packets in packets are followed.
+const maxDepth = 8
+
+var u16 = binary.BigEndian.Uint16
+var u32 = binary.BigEndian.Uint32
+
+// packet adds the fields of the IPv6 packet p, which may be cut or malformed.
+func (f *fields) packet(p []byte, depth, layer int) {
+	if len(p) < ipv6.HeaderLen {
+		f.bytes("data.data", p)
+		return
+	}
+	src, dst := netip.AddrFrom16([16]byte(p[8:24])), netip.AddrFrom16([16]byte(p[24:40]))
+	f.layer(layer, fmt.Sprintf("IPv6, %v -> %v", src, dst))
+	f.num("ip.version", uint64(p[0]>>4))
+	f.hex("ipv6.tclass", uint64(u16(p)>>4&0xff), 8)
+	f.hex("ipv6.flow", uint64(u32(p)&0xfffff), 6)
+	f.num("ipv6.plen", uint64(u16(p[4:])))
+	f.num("ipv6.nxt", uint64(p[6]))
+	f.num("ipv6.hlim", uint64(p[7]))
+	f.addr("ipv6.src", p[8:24])
+	f.addr("ipv6.dst", p[24:40])
+	f.slaac("ipv6.src_slaac_mac", p[8:24])
+	f.slaac("ipv6.dst_slaac_mac", p[24:40])
+	end := min(len(p), ipv6.HeaderLen+int(u16(p[4:])))
+	f.chain(p[:end], p[6], ipv6.HeaderLen, depth, layer)
+}
+
+// slaac adds the EUI-48 that the address a was made of.
+func (f *fields) slaac(name string, a []byte) {
+	if a[0] == 0xff || a[11] != 0xff || a[12] != 0xfe || a[8]&2 == 0 && a[8]|a[9]|a[10] == 0 {
+		return
+	}
+	m := [6]byte{a[8] ^ 2, a[9], a[10], a[13], a[14], a[15]}
+	f.bytes(name, m[:])
+	f.bytes("ipv6.slaac_mac", m[:])
+}
+
+// chain adds the headers of p from off on, of which the first is next.
+func (f *fields) chain(p []byte, next uint8, off, depth, layer int) {
+	for range 16 {
+		b := p[off:]
+		switch next {
+		case ipv6.ProtoHopByHop, ipv6.ProtoDstOpts, ipv6.ProtoRouting, ipv6.ProtoMobility:
+			if len(b) < 8 || len(b) < 8*(1+int(b[1])) {
+				f.bytes("data.data", b)
+				return
+			}
+			b = b[:8*(1+int(b[1]))]
+			switch next {
+			case ipv6.ProtoHopByHop:
+				f.layer(layer+1, "Hop-by-hop options")
+				f.extension("ipv6.hopopts", b)
+				f.options(b[2:])
+			case ipv6.ProtoDstOpts:
+				f.layer(layer+1, "Destination options")
+				f.extension("ipv6.dstopts", b)
+				f.options(b[2:])
+			case ipv6.ProtoRouting:
+				f.layer(layer+1, "Routing header")
+				f.extension("ipv6.routing", b)
+				f.routing(p, b)
+			default:
+				f.layer(layer+1, "Mobility header")
+				f.num("mip6.proto", uint64(b[0]))
+				f.num("mip6.hlen", uint64(b[1]))
+				f.num("mip6.mhtype", uint64(b[2]))
+			}
+			next, off = b[0], off+len(b)
+			continue
+		case ipv6.ProtoFragment:
+			if len(b) < 8 {
+				f.bytes("data.data", b)
+				return
+			}
+			f.layer(layer+1, "Fragment header")
+			w := u16(b[2:])
+			f.num("ipv6.fraghdr.nxt", uint64(b[0]))
+			f.hex("ipv6.fraghdr.reserved_octet", uint64(b[1]), 4)
+			f.num("ipv6.fraghdr.offset", uint64(w>>3))
+			f.num("ipv6.fraghdr.reserved_bits", uint64(w>>1&3))
+			f.bit("ipv6.fraghdr.more", w&1 != 0)
+			f.hex("ipv6.fraghdr.ident", uint64(u32(b[4:])), 8)
+			if w>>3 != 0 {
+				f.bytes("data.data", b[8:])
+				return
+			}
+			next, off = b[0], off+8
+			continue
+		case ipv6.ProtoIPv6:
+			if depth < maxDepth {
+				f.packet(b, depth+1, layer+1)
+			} else {
+				f.bytes("data.data", b)
+			}
+		case ipv6.ProtoUDP:
+			f.udp(b, layer)
+		case ipv6.ProtoICMPv6:
+			f.icmp(p, b, depth, layer)
+		case ipv6.ProtoNone:
+			if len(b) > 0 {
+				f.bytes("data.data", b)
+			}
+		default:
+			if len(b) > 0 {
+				f.layer(layer+1, fmt.Sprintf("Protocol %d", next))
+				f.bytes("data.data", b)
+			}
+		}
+		return
+	}
+}
+
+func (f *fields) extension(name string, b []byte) {
+	f.num(name+".nxt", uint64(b[0]))
+	f.num(name+".len", uint64(b[1]))
+	f.num(name+".len_oct", uint64(len(b)))
+}
+
+// options adds the options of a hop-by-hop or destination options header.
+func (f *fields) options(b []byte) {
+	for len(b) > 0 {
+		t := b[0]
+		f.hex("ipv6.opt.type", uint64(t), 2)
+		f.num("ipv6.opt.type.action", uint64(t>>6))
+		f.num("ipv6.opt.type.change", uint64(t>>5&1))
+		f.hex("ipv6.opt.type.rest", uint64(t&0x1f), 2)
+		if t == ipv6.OptPad1 {
+			f.str("ipv6.opt.pad1", "")
+			b = b[1:]
+			continue
+		}
+		if len(b) < 2 || len(b) < 2+int(b[1]) {
+			return
+		}
+		v := b[2 : 2+int(b[1])]
+		f.num("ipv6.opt.length", uint64(b[1]))
+		b = b[2+len(v):]
+		switch {
+		case t == 1:
+			f.str("ipv6.opt.padn", "")
+		case t == 5 && len(v) == 2: // RFC 2711
+			f.num("ipv6.opt.router_alert", uint64(u16(v)))
+		case t == 0x63 && len(v) >= 4: // RFC 6553
+			f.hex("ipv6.opt.rpl.flag", uint64(v[0]), 2)
+			f.bit("ipv6.opt.rpl.flag.o", v[0]&0x80 != 0)
+			f.bit("ipv6.opt.rpl.flag.r", v[0]&0x40 != 0)
+			f.bit("ipv6.opt.rpl.flag.f", v[0]&0x20 != 0)
+			f.hex("ipv6.opt.rpl.flag.rsv", uint64(v[0]&0x1f), 2)
+			f.hex("ipv6.opt.rpl.instance_id", uint64(v[1]), 2)
+			f.hex("ipv6.opt.rpl.sender_rank", uint64(u16(v[2:])), 4)
+		default:
+			f.bytes("ipv6.opt.unknown", v)
+		}
+	}
+}
+
+// routing adds the routing header b of packet p.
+func (f *fields) routing(p, b []byte) {
+	f.num("ipv6.routing.type", uint64(b[2]))
+	f.num("ipv6.routing.segleft", uint64(b[3]))
+	if b[2] != 3 {
+		f.bytes("ipv6.routing.unknown.data", b[4:])
+		return
+	}
+	w := u32(b[4:])
+	f.num("ipv6.routing.rpl.cmprI", uint64(w>>28))
+	f.num("ipv6.routing.rpl.cmprE", uint64(w>>24&15))
+	f.num("ipv6.routing.rpl.pad", uint64(w>>20&15))
+	f.num("ipv6.routing.rpl.reserved", uint64(w&0xfffff))
+	list, ok := sourceRoute(b, [16]byte(p[24:40]))
+	if !ok {
+		return
+	}
+	f.num("ipv6.routing.rpl.addr_count", uint64(len(list)))
+	for i, a := range list {
+		n := 16 - int(w>>28)
+		if i == len(list)-1 {
+			n = 16 - int(w>>24&15)
+		}
+		f.bytes("ipv6.routing.rpl.address", a[16-n:])
+	}
+	for _, a := range list {
+		f.addr("ipv6.routing.rpl.full_address", a[:])
+	}
+}
+
+func (f *fields) udp(b []byte, layer int) {
+	if len(b) < ipv6.UDPHeaderLen {
+		f.bytes("data.data", b)
+		return
+	}
+	f.layer(layer+1, fmt.Sprintf("UDP, %d -> %d", u16(b), u16(b[2:])))
+	f.num("udp.srcport", uint64(u16(b)))
+	f.num("udp.dstport", uint64(u16(b[2:])))
+	f.num("udp.length", uint64(u16(b[4:])))
+	f.hex("udp.checksum", uint64(u16(b[6:])), 4)
+	if len(b) > ipv6.UDPHeaderLen {
+		f.bytes("udp.payload", b[ipv6.UDPHeaderLen:])
+	}
+}
