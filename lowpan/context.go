@@ -36,11 +36,46 @@ type Contexts struct {
 	// it GHC is an unknown NHC id.
 	AcceptGHC bool
 
+	// Root is the address of the root of the RPL instance, to which IP-in-IP-6LoRH refers
+	// (RFC 8138 section 7). The zero Addr: there is none.
+	Root netip.Addr
+
+	// Limits bounds what a compressed datagram may hold.
+	Limits HeaderLimits
+
 	e        [NumContexts]contextEntry
 	valid    uint16 // bit n: context n exists
 	compress uint16 // bit n: context n has the C flag
 	timed    uint16 // bit n: context n has an end
 	ctx      [NumContexts]Context
+}
+
+// HeaderLimits bounds the headers of a compressed datagram. A zero field, or one beyond its
+// default, stands for the default. A datagram beyond a limit is dropped, not cut.
+type HeaderLimits struct {
+	// Contexts is how many context identifiers there are, from 0 on. Default 16. Others are
+	// refused by [Contexts.Set], and [DropContext] where a datagram refers to them.
+	Contexts int
+
+	// Nested is how many IPv6 headers may be in a datagram, the outermost included. Default
+	// 4. Beyond: [DropNesting].
+	Nested int
+
+	// Headers is how many headers LOWPAN_NHC, or 6LoRH, may stand for in a datagram. Default
+	// 16. Beyond: [DropNesting].
+	Headers int
+
+	// ExtHeader is how many bytes of an extension header may follow its length byte while it
+	// is compressed. Default 255, all that the length byte can state. Beyond:
+	// [DropExtHeaderLimit].
+	ExtHeader int
+}
+
+func atMost(v, limit int) int {
+	if v <= 0 || v > limit {
+		return limit
+	}
+	return v
 }
 
 // A contextEntry is a prefix in the form that makes reconstruction two operations: the
@@ -53,9 +88,9 @@ type contextEntry struct {
 }
 
 // Set puts c in place of context id; a zero c.Prefix removes it. It reports false and
-// changes nothing when id is not 0 to 15 or the prefix is not one of IPv6.
+// changes nothing when id is not 0 to 15, or beyond [HeaderLimits], or the prefix is not one of IPv6.
 func (c *Contexts) Set(id int, x Context) bool {
-	if id < 0 || id >= NumContexts {
+	if id < 0 || id >= atMost(c.Limits.Contexts, NumContexts) {
 		return false
 	}
 	bit := uint16(1) << id

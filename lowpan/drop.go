@@ -6,28 +6,31 @@ type Drop uint8
 
 // The reasons of the header codecs.
 const (
-	DropTruncated Drop = iota + 1 // input ends inside a header
-	DropDispatch                  // unassigned or unexpected dispatch
-	DropNALP                      // dispatch 00xxxxxx: not a LoWPAN frame (RFC 4944 section 5.1)
-	DropESC                       // dispatch 40: extension byte (RFC 6282 section 5, RFC 8066)
-	DropHC1                       // dispatch 42: LOWPAN_HC1, deprecated by RFC 6282
-	DropDFF                       // dispatch 43: LOWPAN_DFF (RFC 6971)
-	DropBC0                       // dispatch 50: broadcast header without a mesh header before it
-	DropMesh                      // dispatch 10xxxxxx: mesh addressing, not for us to forward
-	Drop6LoRH                     // dispatch 10xxxxxx in page 1: routing header not accepted (RFC 8138)
-	DropPaging                    // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
-	DropRFRAG                     // dispatch 111010xx: recoverable fragments (RFC 8931)
-	DropReserved                  // reserved IPHC address mode or NHC extension header id
-	DropContext                   // context identifier without a context
-	DropLinkAddr                  // address elided, but the frame has no link-layer address to derive it from
-	DropNHC                       // unknown NHC id
-	DropExtHeader                 // extension header cannot be restored: bad length or alignment
-	DropNesting                   // more headers in a datagram than the limit
-	DropLength                    // headers or payload contradict the length of the datagram
-	DropChecksum                  // elided UDP checksum that cannot be restored
-	DropTooLong                   // datagram longer than the buffer for it
-	DropVersion                   // uncompressed datagram is not IPv6
-	DropGHC                       // RFC 7400 code runs out of its input, its window or its limit
+	DropTruncated      Drop = iota + 1 // input ends inside a header
+	DropDispatch                       // unassigned or unexpected dispatch
+	DropNALP                           // dispatch 00xxxxxx: not a LoWPAN frame (RFC 4944 section 5.1)
+	DropESC                            // dispatch 40: extension byte (RFC 6282 section 5, RFC 8066)
+	DropHC1                            // dispatch 42: LOWPAN_HC1, deprecated by RFC 6282
+	DropDFF                            // dispatch 43: LOWPAN_DFF (RFC 6971)
+	DropBC0                            // dispatch 50: broadcast header without a mesh header before it
+	DropMesh                           // dispatch 10xxxxxx: mesh addressing, not for us to forward
+	Drop6LoRH                          // dispatch 10xxxxxx in page 1: routing header not accepted (RFC 8138)
+	DropSourceRoute                    // source routing header: for a router of RPL (RFC 8138 section 5)
+	DropRoot                           // header that refers to the root of an RPL instance, and there is none (RFC 8138 section 7)
+	DropPaging                         // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
+	DropRFRAG                          // dispatch 111010xx: recoverable fragments (RFC 8931)
+	DropReserved                       // reserved IPHC address mode or NHC extension header id
+	DropContext                        // context identifier without a context
+	DropLinkAddr                       // address elided, but the frame has no link-layer address to derive it from
+	DropNHC                            // unknown NHC id
+	DropExtHeader                      // extension header cannot be restored: bad length or alignment
+	DropExtHeaderLimit                 // extension header longer than the limit
+	DropNesting                        // more headers in a datagram than the limit
+	DropLength                         // headers or payload contradict the length of the datagram
+	DropChecksum                       // elided UDP checksum that cannot be restored
+	DropTooLong                        // datagram longer than the buffer for it
+	DropVersion                        // uncompressed datagram is not IPv6
+	DropGHC                            // RFC 7400 code runs out of its input, its window or its limit
 
 	// The reasons of fragmentation and reassembly (RFC 4944 section 5.3).
 	DropFragment          // fragment header, offset or length malformed
@@ -85,6 +88,10 @@ var dropText = [numDrops]string{
 	DropMesh:      "dispatch_mesh",
 	Drop6LoRH:     "dispatch_6lorh",
 	DropPaging:    "dispatch_paging",
+
+	DropSourceRoute: "6lorh_source_route",
+	DropRoot:        "6lorh_root",
+
 	DropRFRAG:     "dispatch_rfrag",
 	DropReserved:  "iphc_reserved",
 	DropContext:   "iphc_context",
@@ -92,11 +99,14 @@ var dropText = [numDrops]string{
 	DropNHC:       "nhc_unknown",
 	DropExtHeader: "nhc_extension_header",
 	DropNesting:   "nhc_nesting",
-	DropLength:    "datagram_length",
-	DropChecksum:  "nhc_checksum",
-	DropTooLong:   "datagram_too_long",
-	DropVersion:   "not_ipv6",
-	DropGHC:       "ghc_malformed",
+
+	DropExtHeaderLimit: "nhc_extension_header_limit",
+
+	DropLength:   "datagram_length",
+	DropChecksum: "nhc_checksum",
+	DropTooLong:  "datagram_too_long",
+	DropVersion:  "not_ipv6",
+	DropGHC:      "ghc_malformed",
 
 	DropFragment:          "fragment_malformed",
 	DropFragmentDuplicate: "fragment_duplicate",

@@ -146,6 +146,7 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 	}
 	i.dsn, i.tag = uint8(seed), uint16(seed>>8)
 	i.contexts.AcceptGHC = cfg.GHC
+	i.contexts.Limits = cfg.Limits.Headers
 	i.reasm = NewReassembler(cfg.Limits, &i.contexts)
 	if cfg.Security != nil {
 		i.sec = newSecurity(*cfg.Security)

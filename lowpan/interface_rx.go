@@ -85,8 +85,8 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	}
 	var p ipv6.Packet
 	switch kind {
-	case DispatchIPHC, DispatchIPv6:
-		n, err := i.contexts.Decompress(i.rx, b, l, 0)
+	case DispatchIPHC, DispatchIPv6, DispatchPaging:
+		n, err := i.contexts.decompressWhole(i.rx, b, l)
 		if err != nil {
 			return reason(err)
 		}

@@ -9,6 +9,13 @@ type Limits struct {
 	// Default 256.
 	Reassemblies int
 
+	// ReassemblyBytes bounds the memory of their buffers, where that is less than what
+	// Reassemblies takes; one buffer there always is. Default: what Reassemblies takes.
+	ReassemblyBytes int
+
+	// Headers bounds the headers of a compressed datagram.
+	Headers HeaderLimits
+
 	// ReassembliesPerSource is how many of them one link-layer source may have. Default 4.
 	ReassembliesPerSource int
 
@@ -55,6 +62,10 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	def(&l.Reassemblies, 256)
+	if l.ReassemblyBytes > 0 {
+		l.Reassemblies = min(l.Reassemblies, max(1, l.ReassemblyBytes/bufLen))
+	}
+	l.ReassemblyBytes = l.Reassemblies * bufLen
 	def(&l.ReassembliesPerSource, 4)
 	dur(&l.ReassemblyTimeout, reassemblyTimeout)
 	l.ReassemblyTimeout = min(l.ReassemblyTimeout, reassemblyTimeout)

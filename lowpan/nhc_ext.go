@@ -48,6 +48,7 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 		nested = 1
 	)
 	out = ipv6.HeaderLen
+	maxHeaders := atMost(c.Limits.Headers, maxNHCHeaders)
 	for headers := 0; ; headers++ {
 		if in >= len(b) {
 			return 0, 0, false, DropTruncated
@@ -70,7 +71,7 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 			}
 			return 0, 0, false, DropNHC
 		}
-		if headers == maxNHCHeaders {
+		if headers == maxHeaders {
 			return 0, 0, false, DropNesting
 		}
 		in++
@@ -88,7 +89,7 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 			if b[in]&0xe0 != iphcDispatch {
 				return 0, 0, false, DropNHC
 			}
-			if nested == maxNested {
+			if nested == atMost(c.Limits.Nested, maxNested) {
 				return 0, 0, false, DropNesting
 			}
 			if len(dst)-out < ipv6.HeaderLen {
@@ -141,6 +142,9 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 		}
 		if len(b)-in < n {
 			return 0, 0, false, DropTruncated
+		}
+		if n > atMost(c.Limits.ExtHeader, maxExtData) {
+			return 0, 0, false, DropExtHeaderLimit
 		}
 		size := (2 + n + 7) &^ 7
 		if len(dst)-out < size {

@@ -114,7 +114,7 @@ func (r *Reassembler) recoverable(now time.Time, h RFrag, data []byte, l Link) (
 		return nil, a, h.AckRequest, nil
 	}
 
-	size, err := r.contexts.Decompress(r.scratch[:0], e.buf[:e.size], l, 0)
+	size, err := r.contexts.decompressWhole(r.scratch[:0], e.buf[:e.size], l)
 	if err == nil {
 		if p, err = ipv6.Parse(r.scratch[:size]); err != nil {
 			err = DropLength
