@@ -122,11 +122,14 @@ ping and capture work as with run.`,
 	f.Var(config.Var(&s.For, "0s..3650d"), "for", "end after this time; 0s: when interrupted")
 	plain := f.VarPF(config.Var(&s.Plain, ""), "plain", "", "lines instead of a live table")
 	plain.NoOptDefVal = "true"
-	flags := config.NewFlags(f, func() *config.Config { return config.DefaultSim().Router }, "radios", "uplink", "uplink_mtu")
+	flags := config.NewFlags(f, func() *config.Config { return config.DefaultSim().Router }, append(config.SecurityKeys(), "radios", "uplink", "uplink_mtu")...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := flags.Load()
 		if err != nil {
 			return err
+		}
+		if c.Security.Key.Set() {
+			return errors.New("security.key: the simulated devices have no key; leave it out of the file for sim")
 		}
 		if s.Classic > s.Nodes {
 			return usageError(cmd, fmt.Errorf("--classic %d: want at most --nodes, which is %d", s.Classic, s.Nodes))

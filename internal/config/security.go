@@ -215,6 +215,16 @@ func (d *SecureDevice) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// SecurityKeys returns the keys of the section.
+func SecurityKeys() (keys []string) {
+	for _, f := range new(Config).Fields() {
+		if strings.HasPrefix(f.Key, "security.") {
+			keys = append(keys, f.Key)
+		}
+	}
+	return keys
+}
+
 // AddFlags gives add the flags of s that a device has, as those of a router are called.
 func (s *Security) AddFlags(add func(v *Value, name, usage string)) {
 	c := &Config{Security: *s}
