@@ -26,6 +26,7 @@ type MACConfig struct {
 
 	MaxFrameRetries int           // macMaxFrameRetries; negative: no retry
 	AckWait         time.Duration // time from Poll's MACSend to the next attempt
+	AckWaitMax      time.Duration // where more than AckWait: each attempt waits twice as long as the one before, up to this
 	MaxPeers        int           // peers remembered, rounded up to a multiple of 8
 	DuplicateAge    time.Duration // how long a sequence number is remembered
 	NeverAckAfter   int           // frames without any acknowledgment before a peer counts as one that never acknowledges; negative: never learn
@@ -342,7 +343,11 @@ func (m *MAC) send(now time.Time) (MACAction, TxStatus) {
 	t.attempts++
 	m.stats.Attempts++
 	if t.waitAck {
-		t.deadline = now.Add(m.cfg.AckWait)
+		wait := m.cfg.AckWait
+		for i := uint8(1); i < t.attempts && wait < m.cfg.AckWaitMax; i++ {
+			wait = min(2*wait, m.cfg.AckWaitMax)
+		}
+		t.deadline = now.Add(wait)
 	}
 	return MACSend, TxPending
 }

@@ -2,6 +2,7 @@ package ieee802154
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 )
@@ -190,6 +191,37 @@ func TestTransmit(t *testing.T) {
 	m.Poll(now)
 	if _, _, err := m.Receive(now, []byte{2, 0, 8}); err != DropUnwantedAck {
 		t.Errorf("acknowledgment of another frame: %v", err)
+	}
+}
+
+func TestAckWaitGrows(t *testing.T) {
+	out := to(Extended(peerEUI), 7)
+	out.Src = Extended(ownEUI)
+	frame := build(t, out)
+	for _, c := range []struct {
+		most time.Duration
+		want []time.Duration
+	}{
+		{0, []time.Duration{5, 5, 5, 5}},
+		{15, []time.Duration{5, 10, 15, 15}},
+		{40, []time.Duration{5, 10, 20, 40}},
+	} {
+		m := NewMAC(MACConfig{Ext: ownEUI, PAN: ownPAN, AckWait: 5, AckWaitMax: c.most})
+		now, got := t0, []time.Duration(nil)
+		m.Begin(now, frame)
+		for {
+			action, _ := m.Poll(now)
+			if action == MACDone {
+				break
+			}
+			if action == MACSend {
+				got = append(got, m.Deadline().Sub(now))
+			}
+			now = m.Deadline()
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("at most %d: %d, want %d", c.most, got, c.want)
+		}
 	}
 }
 

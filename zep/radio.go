@@ -132,7 +132,7 @@ func Open(cfg Config) (*Radio, error) {
 	}
 	r.setDevice(cfg.EUI64)
 	r.mac = ieee802154.NewMAC(ieee802154.MACConfig{Ext: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Coordinator: cfg.Mode == Hub,
-		MaxFrameRetries: cfg.MaxFrameRetries, AckWait: cfg.AckWait, MaxPeers: cfg.MaxPeers})
+		MaxFrameRetries: cfg.MaxFrameRetries, AckWait: cfg.AckWait, AckWaitMax: ackWaitGrowth * cfg.AckWait, MaxPeers: cfg.MaxPeers})
 	r.table.init(cfg.MaxPeers)
 	if err := r.openSockets(); err != nil {
 		for _, s := range r.socks {

@@ -22,8 +22,11 @@ const (
 	DefaultPAN     = 0x0023
 
 	// DefaultAckWait is much longer than macAckWaitDuration (864 us): the peer is a
-	// process that has to be scheduled first.
+	// process that has to be scheduled first. Each attempt waits twice as long as the one
+	// before, since a process may be kept from running for tens of milliseconds, and its
+	// frames are not lost meanwhile.
 	DefaultAckWait = 5 * time.Millisecond
+	ackWaitGrowth  = 8 // the longest wait, in waits of the first attempt
 
 	// DefaultPeerAge is far above the 15 minutes for which RIOT registers its address: a
 	// node may be silent from one registration to the next and must be reachable all the
@@ -69,7 +72,7 @@ type Config struct {
 	Short   uint16 // own short address; 0: none
 
 	Pace            bool          // wait for the air time of each frame before the next; ParseURL sets it unless pace=off
-	AckWait         time.Duration // time until a frame is sent again
+	AckWait         time.Duration // time until a frame is sent again the first time
 	MaxFrameRetries int           // macMaxFrameRetries, 3; negative: none
 	Flood           bool          // hub: forward unicast frames to everybody, as RIOT's dispatcher does
 	PeerAge         time.Duration // hub: a peer silent for so long is forgotten; a sniffer, silent by nature, after 12 times that
