@@ -76,6 +76,9 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
   border-router node --nd 4861 --name lwip-like`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := n.Security.Check(); err != nil {
+				return err
+			}
 			n.Socket = a.socket
 			signal.Ignore(syscall.SIGPIPE)
 			return ended(cmd.Context(), runNode(cmd.Context(), n, n.Log.Logger(a.err)))

@@ -71,6 +71,10 @@ type Lowpan struct {
 	QueueInterval         time.Duration `toml:"queue_interval" range:"10ms..100s"`  // RFC 8289
 	QueueMaxDelay         time.Duration `toml:"queue_max_delay" range:"100ms..5m"`
 	Peers                 int           `toml:"peers" range:"16..100000"`
+
+	GHC        bool           `toml:"ghc"` // RFC 7400
+	Recovery   []RecoveryPeer `toml:"recovery"`
+	Recoveries int            `toml:"recoveries" range:"1..128"` // datagrams under way by RFC 8931
 }
 
 // MAC holds what software that stands in for IEEE 802.15.4 hardware needs (ZEP). What a
@@ -131,6 +135,7 @@ func Default() *Config {
 			QueueInterval:         2 * time.Second,
 			QueueMaxDelay:         8 * time.Second,
 			Peers:                 4096,
+			Recoveries:            16,
 		},
 		MAC:      MAC{Retries: 3, Pace: true},
 		Security: DefaultSecurity(),

@@ -29,6 +29,13 @@ func DefaultSecurity() Security {
 	return Security{Level: 5, MinLevel: 5, KeyIDMode: 1, KeyIndex: 1, MaxDevices: 4096}
 }
 
+// Check reports what is wrong with settings that are each fine by themselves.
+func (s *Security) Check() error {
+	var errs []error
+	s.check(func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) })
+	return errors.Join(errs...)
+}
+
 func (s *Security) check(fail func(format string, args ...any)) {
 	if !s.Key.Set() {
 		if len(s.Devices) > 0 {
@@ -231,6 +238,7 @@ func (s *Security) AddFlags(add func(v *Value, name, usage string)) {
 	used := map[string]any{
 		"security.key": &s.Key, "security.level": &s.Level, "security.min_level": &s.MinLevel,
 		"security.key_id_mode": &s.KeyIDMode, "security.key_index": &s.KeyIndex, "security.key_source": &s.KeySource,
+		"security.devices": &s.Devices,
 	}
 	for _, f := range c.Fields() {
 		if p, ok := used[f.Key]; ok {
