@@ -24,6 +24,14 @@
 // and MAC frames together between a radio and the router, [Pump] moves frames between the
 // goroutine of a radio and the loop.
 //
+// # Security
+//
+// With a [Security], frames are secured and verified as IEEE 802.15.4 says (2006 and 2015
+// frames, levels 1 to 7, key identifier modes 0 to 3): a key for all, and keys of single
+// devices; frame counters that only go up, of ours and of each device and key. Left out:
+// frames of TSCH, which have no frame counter; key exchange; and exempting any frame, such
+// as those of a device that joins, from the level that is demanded.
+//
 // # Left out
 //
 // LOWPAN_HC1 and HC2 (RFC 4944 section 10), which RFC 6282 replaced; mesh-under forwarding,
