@@ -195,6 +195,7 @@ func (d *Decoder) lineInput(l *line) error {
 			if err != nil {
 				return err
 			}
+			r.bare = b
 			d.datagram(b, link, nil)
 		}
 		d.endLine()
@@ -234,6 +235,7 @@ func (d *Decoder) lineInput(l *line) error {
 		if err != nil {
 			return err
 		}
+		r.bare = b
 		d.datagram(b, link, nil)
 		d.endLine()
 	case l.IPv6 != nil:
@@ -287,10 +289,12 @@ func (d *Decoder) endLine() {
 	if d.alone.Deadline().IsZero() {
 		return
 	}
+	if n := d.alone.Stats().Pending; n > 0 {
+		d.sum.Incomplete += n
+		r.refuse(dropIncomplete)
+	}
 	d.clock = d.clock.Add(time.Hour)
 	d.alone.Advance(d.clock)
-	d.sum.Incomplete++
-	r.refuse(dropIncomplete)
 }
 
 func (d *Decoder) useKey(k *[16]byte) {
@@ -408,7 +412,7 @@ func (d *Decoder) datagram(b []byte, l lowpan.Link, at *moment) {
 		return
 	}
 	switch lowpan.Classify(b) {
-	case lowpan.DispatchFRAG1, lowpan.DispatchFRAGN:
+	case lowpan.DispatchFRAG1, lowpan.DispatchFRAGN, lowpan.DispatchRFRAG:
 		d.fragment(b, l, at)
 		return
 	}
@@ -452,7 +456,13 @@ func (d *Decoder) fragment(b []byte, l lowpan.Link, at *moment) {
 		reasm, now = d.reassembler(l.PAN), at.time
 	}
 	overlaps := reasm.Stats().Drops[lowpan.DropFragmentOverlap]
-	p, err := reasm.Input(now, b, l)
+	var p ipv6.Packet
+	var err error
+	if lowpan.Classify(b) == lowpan.DispatchRFRAG {
+		p, _, _, err = reasm.InputRecoverable(now, b, l)
+	} else {
+		p, err = reasm.Input(now, b, l)
+	}
 	switch {
 	case err == lowpan.DropFragmentDuplicate && at == nil:
 		// It takes nothing away from what the line delivers.

@@ -44,8 +44,8 @@ type result struct {
 	mpdu    []byte // frame in the ZEP datagram with its last two bytes
 
 	ghc  []byte // what RFC 7400 code gave
-	show bool   // the fields are of a packet that is not delivered, in aside
-	side []byte
+	side []byte // a packet that is not delivered, for its fields
+	bare []byte // a datagram or fragment without MAC header
 
 	fields fields
 }
@@ -57,7 +57,7 @@ func (r *result) reset() {
 	r.packets, r.arena = r.packets[:0], r.arena[:0]
 	r.mac, r.fcs, r.fcsOK, r.opened = false, false, false, false
 	r.payload, r.mpdu, r.ghc, r.side = nil, nil, nil, nil
-	r.zep, r.show = false, false
+	r.bare, r.zep = nil, false
 	r.fields.reset()
 }
 
