@@ -33,7 +33,8 @@ type Ping struct {
 	ID       uint16     // identifier: together with Seq it tells the requests to one destination apart
 	Seq      uint16
 	Timeout  time.Duration // default 1 s
-	// Done is called once, on the router's goroutine.
+	// Done is called once, on the router's goroutine; where Dst is a group, once more for each
+	// further member that answers in time.
 	Done func(PingResult)
 }
 
@@ -44,6 +45,7 @@ type PingResult struct {
 	Bytes    int        // length of the ICMPv6 message that came back
 	HopLimit uint8
 	RTT      time.Duration
+	Dup      bool // there was an answer before, from another member of the group
 	// ICMP says, where Err is nil and it is not an Echo Reply, which ICMPv6 error came.
 	Type, Code uint8
 	// Err is [ErrPingTimeout] where nothing came.
@@ -62,6 +64,7 @@ type pendingPing struct {
 	dst      netip.Addr // without zone
 	sent     time.Time
 	deadline time.Time
+	answered bool // by a member of the group that dst is
 }
 
 func (g *pinger) deadline() (d time.Time) {
@@ -77,8 +80,9 @@ func (g *pinger) advance(now time.Time) {
 			i++
 			continue
 		}
-		p := g.take(i)
-		p.Done(PingResult{Seq: p.Seq, Err: ErrPingTimeout})
+		if p := g.take(i); !p.answered {
+			p.Done(PingResult{Seq: p.Seq, Err: ErrPingTimeout})
+		}
 	}
 }
 
@@ -201,8 +205,13 @@ func (r *Router) inputPing(now time.Time, p ipv6.Packet, off int) bool {
 		if i < 0 || ipv6.CheckTransport(p) != nil {
 			return false
 		}
-		q := r.pings.take(i)
-		q.Done(PingResult{Seq: q.Seq, From: p.Src(), Bytes: len(p) - off, HopLimit: p.HopLimit(), RTT: now.Sub(q.sent)})
+		q := r.pings.pending[i]
+		if q.dst.IsMulticast() {
+			r.pings.pending[i].answered = true // and stays, for the others
+		} else {
+			r.pings.take(i)
+		}
+		q.Done(PingResult{Seq: q.Seq, From: p.Src(), Bytes: len(p) - off, HopLimit: p.HopLimit(), RTT: now.Sub(q.sent), Dup: q.answered})
 		return true
 	}
 	if typ >= 128 || len(p) < off+8+ipv6.HeaderLen+8 {

@@ -417,6 +417,29 @@ func TestPing(t *testing.T) {
 	f.check(t)
 }
 
+// TestPingGroup has two members of a group answer: the second one is told as such, and the
+// end of the wait is not told.
+func TestPingGroup(t *testing.T) {
+	f := newFixture(Config{})
+	var got []PingResult
+	p := Ping{Dst: adr("ff02::1"), Seq: 1, Done: func(r PingResult) { got = append(got, r) }}
+	if err := f.r.Ping(t0, p); err != nil {
+		t.Fatal(err)
+	}
+	req := parse(t, f.mesh.take(t))
+	for i, from := range []string{"fe80::a", "fe80::b"} {
+		f.r.Input(t0.Add(time.Duration(i+1)*time.Millisecond), ipv6.Packet(ipv6.AppendEchoReply(nil, req, adr(from))), meshMeta)
+	}
+	f.r.Advance(t0.Add(time.Second))
+	if len(got) != 2 || got[0].From != adr("fe80::a") || got[0].Dup || got[1].From != adr("fe80::b") || !got[1].Dup || got[1].RTT != 2*time.Millisecond {
+		t.Errorf("results %+v", got)
+	}
+	if len(f.r.pings.pending) != 0 || !f.r.Deadline().IsZero() {
+		t.Error("the ping is still there")
+	}
+	f.check(t)
+}
+
 func TestPingInFragments(t *testing.T) {
 	f := newFixture(Config{})
 	var got []PingResult

@@ -268,7 +268,9 @@ func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.Pi
 			next++
 			tick.Reset(interval)
 		case r := <-results:
-			waiting--
+			if !r.Dup {
+				waiting--
+			}
 			if err := emit(pingReply(r)); err != nil {
 				return err
 			}
@@ -278,7 +280,7 @@ func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.Pi
 
 func pingReply(r router.PingResult) api.PingReply {
 	a := api.PingReply{
-		Seq: int(r.Seq), From: r.From, Bytes: r.Bytes, HopLimit: int(r.HopLimit),
+		Seq: int(r.Seq), From: r.From, Bytes: r.Bytes, HopLimit: int(r.HopLimit), Dup: r.Dup,
 		RTT: float64(r.RTT.Nanoseconds()) / 1000, Type: r.Type, Code: r.Code,
 	}
 	switch {
