@@ -90,7 +90,7 @@ type Node struct {
 	store  *state.Store
 	keeper *macsec.Keeper // nil: frames are not secured
 
-	coap  *coap.Server
+	coap *coap.Server
 
 	mu    sync.Mutex
 	state State
