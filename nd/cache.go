@@ -76,11 +76,12 @@ type node struct {
 	lastHeard time.Time
 	addr      netip.Addr // source of its last solicitation, else one of its addresses, else invalid
 
-	registers  bool // has registered: a host of RFC 6775 or RFC 8505
-	classic    bool // behaves as a host of RFC 4861
-	usesPrefix bool // was seen with an address in the prefix
-	onLink     bool // is sent the second PIO
-	solicited  bool // was sent an RA
+	caps       Capability // of its last 6CIO
+	registers  bool       // has registered: a host of RFC 6775 or RFC 8505
+	classic    bool       // behaves as a host of RFC 4861
+	usesPrefix bool       // was seen with an address in the prefix
+	onLink     bool       // is sent the second PIO
+	solicited  bool       // was sent an RA
 	tokens     uint8
 	tokensAt   time.Time
 

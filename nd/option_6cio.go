@@ -1,6 +1,10 @@
 package nd
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"border-router/ipv6"
+)
 
 // A Capability is the bit field of the 6LoWPAN Capability Indication option, 6CIO (RFC
 // 7400 section 3.3, RFC 8505 section 4.3): 48 bits, the first 16 of them uppermost.
@@ -29,6 +33,23 @@ func ParseCapability(o Option) (Capability, bool) {
 		return 0, false
 	}
 	return Capability(binary.BigEndian.Uint16(o.Data))<<32 | Capability(binary.BigEndian.Uint32(o.Data[2:])), true
+}
+
+// capabilities returns what a 6CIO among the options says; nothing without one.
+func capabilities(o Options) (c Capability) {
+	if x, ok := o.Find(OptionCapability); ok {
+		c, _ = ParseCapability(x)
+	}
+	return c
+}
+
+// Capability returns what the node at ll has announced in a 6CIO (RFC 7400 section 3.3), 0
+// where it has announced none.
+func (r *Router) Capability(ll ipv6.LinkAddr) Capability {
+	if n := r.nodes[ll]; n != nil {
+		return n.caps
+	}
+	return 0
 }
 
 // AppendBinary appends the option, 8 bytes, to b. The error is always nil.

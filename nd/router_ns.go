@@ -54,6 +54,9 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropNotOnLink
 	}
 	sll := msg.Options.LinkAddr(OptionSourceLinkAddr, r.wantLen)
+	if o, ok := msg.Options.Find(OptionCapability); ok && !sll.IsZero() {
+		r.nodeOf(sll).caps, _ = ParseCapability(o)
+	}
 	if o, ok := msg.Options.Find(OptionRegistration); ok && !sll.IsZero() {
 		// Without an SLLAO the option is ignored (RFC 6775 section 6.5).
 		return r.handleRegistration(now, p, m, msg, o, sll)

@@ -59,6 +59,7 @@ func (r *Router) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropRateLimit
 	}
 	n.lastHeard = now
+	n.caps = capabilities(msg.Options) // without the option it has none (any more)
 	dst := allNodes
 	if src.IsUnspecified() {
 		n.classic = true

@@ -17,7 +17,6 @@ import (
 	"border-router/internal/state"
 	"border-router/internal/tun"
 	"border-router/ipv6"
-	"border-router/lowpan"
 	"border-router/router"
 )
 
@@ -289,7 +288,7 @@ func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv
 			continue
 		}
 		if !ll.IsZero() {
-			m.iface.SetPeer(ll, lowpan.RegisteredPeer)
+			m.iface.SetPeer(ll, m.peer(ll))
 		}
 		rec, ok := m.nd.Record(addr)
 		if !ok {

@@ -28,9 +28,17 @@ type mesh struct {
 	radio  *zep.Radio
 	keeper *macsec.Keeper // nil: frames are not secured
 	iface  *lowpan.Interface
-	pump  *lowpan.Pump
-	link  *router.Link
-	nd    *nd.Router
+	pump   *lowpan.Pump
+	link   *router.Link
+	nd     *nd.Router
+	ghc    bool // RFC 7400 is in use
+}
+
+// peer says what the node at ll, which has registered, understands.
+func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
+	p := lowpan.RegisteredPeer
+	p.GHC = m.ghc && m.nd.Capability(ll)&nd.CapabilityGHC != 0
+	return p
 }
 
 // newMesh opens radio number i and builds the port on it.
@@ -63,14 +71,25 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	if m.keeper, security, err = d.security(m.name, zc.EUI64, fixed); err != nil {
 		return nil, err
 	}
+	m.ghc = d.cfg.Lowpan.GHC
+	var recovery lowpan.RecoveryConfig
+	for _, p := range d.cfg.Lowpan.Recovery {
+		if p.All {
+			recovery.All = true
+		} else {
+			recovery.Peers = append(recovery.Peers, p.Addr)
+		}
+	}
 	m.iface = lowpan.NewInterface(lowpan.InterfaceConfig{
+		GHC:      m.ghc,
+		Recovery: recovery,
 		Security: security,
-		Name:   m.name,
-		EUI64:  zc.EUI64,
-		Short:  zc.Short,
-		PAN:    zc.PAN,
-		Logger: d.log,
-		Rand:   seeded(),
+		Name:     m.name,
+		EUI64:    zc.EUI64,
+		Short:    zc.Short,
+		PAN:      zc.PAN,
+		Logger:   d.log,
+		Rand:     seeded(),
 		Limits: lowpan.Limits{
 			Reassemblies:          d.cfg.Lowpan.Reassemblies,
 			ReassembliesPerSource: d.cfg.Lowpan.ReassembliesPerSource,
@@ -81,6 +100,7 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 			QueueInterval:         d.cfg.Lowpan.QueueInterval,
 			QueueMaxDelay:         d.cfg.Lowpan.QueueMaxDelay,
 			Peers:                 d.cfg.Lowpan.Peers,
+			Recoveries:            d.cfg.Lowpan.Recoveries,
 		},
 		Deliver:    func(now time.Time, p ipv6.Packet, meta ipv6.Meta) { m.link.Deliver(now, p, meta) },
 		Wake:       func() { m.pump.Wake() },
@@ -107,7 +127,12 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	for i := range n.DNSSL {
 		dnssl[i] = string(n.DNSSL[i])
 	}
+	capability := nd.DefaultCapability
+	if m.ghc {
+		capability |= nd.CapabilityGHC
+	}
 	m.nd = nd.NewRouter(nd.RouterConfig{
+		Capability:        capability,
 		LinkAddr:          m.lladdr,
 		Addrs:             []netip.Addr{m.addr},
 		Prefix:            prefix,
@@ -161,7 +186,7 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	}
 	m.nd.Restore(time.Now(), kept)
 	for i := range kept {
-		m.iface.SetPeer(kept[i].LinkAddr, lowpan.RegisteredPeer)
+		m.iface.SetPeer(kept[i].LinkAddr, m.peer(kept[i].LinkAddr))
 	}
 	return m, nil
 }
