@@ -63,14 +63,14 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	d.macDefaults(string(radio), &zc)
 	peers := newKeptPeers(d.store, m.name)
 	zc.Known, zc.OnPeer = peers.list(), peers.changed
-	if m.radio, err = zep.Open(zc); err != nil {
-		return nil, err
-	}
-
 	var security *lowpan.Security
 	if m.keeper, security, err = d.security(m.name, zc.EUI64, fixed); err != nil {
 		return nil, err
 	}
+	if m.radio, err = zep.Open(zc); err != nil {
+		return nil, err
+	}
+
 	m.ghc = d.cfg.Lowpan.GHC
 	var recovery lowpan.RecoveryConfig
 	for _, p := range d.cfg.Lowpan.Recovery {
