@@ -26,7 +26,7 @@ type MACConfig struct {
 
 	MaxFrameRetries int           // macMaxFrameRetries; negative: no retry
 	AckWait         time.Duration // time from Poll's MACSend to the next attempt
-	AckWaitMax      time.Duration // where more than AckWait: each attempt waits twice as long as the one before, up to this
+	AckWaitMax      time.Duration // where more than AckWait: each attempt waits twice as long as the one before, up to this, if the peer acknowledged the frame before
 	MaxPeers        int           // peers remembered, rounded up to a multiple of 8
 	DuplicateAge    time.Duration // how long a sequence number is remembered
 	NeverAckAfter   int           // frames without any acknowledgment before a peer counts as one that never acknowledges; negative: never learn
@@ -69,6 +69,7 @@ type MAC struct {
 		active   bool
 		waitAck  bool // the frame asks for an acknowledgment and the peer gives them
 		probing  bool // the peer never acknowledged so far; this frame tries again
+		patient  bool // the peer acknowledged the frame before: waits may grow
 		sent     bool // an attempt is on the air
 		done     TxStatus
 		attempts uint8
@@ -288,7 +289,7 @@ const (
 // Poll returns MACDone. A transmission that was under way is abandoned.
 func (m *MAC) Begin(now time.Time, data []byte) {
 	t := &m.tx
-	t.data, t.active, t.sent, t.waitAck, t.probing = data, true, false, false, false
+	t.data, t.active, t.sent, t.waitAck, t.probing, t.patient = data, true, false, false, false, false
 	t.done, t.attempts, t.deadline = TxPending, 0, time.Time{}
 	var f Frame
 	if err := f.Parse(data); err != nil {
@@ -301,7 +302,10 @@ func (m *MAC) Begin(now time.Time, data []byte) {
 	}
 	t.peer = keyTo(f.Dst, &f)
 	t.waitAck = true
-	if p := m.peers.find(t.peer); p != nil && p.neverAck {
+	p := m.peers.find(t.peer)
+	// One that is not there shall not keep the frames for others waiting.
+	t.patient = p != nil && p.everAcked && p.failed == 0
+	if p != nil && p.neverAck {
 		if now.Sub(p.probed) < m.cfg.Reprobe {
 			t.waitAck = false
 			m.recent[m.recentN%uint8(len(m.recent))] = recentTx{t.peer, f.Seq, now}
@@ -344,7 +348,7 @@ func (m *MAC) send(now time.Time) (MACAction, TxStatus) {
 	m.stats.Attempts++
 	if t.waitAck {
 		wait := m.cfg.AckWait
-		for i := uint8(1); i < t.attempts && wait < m.cfg.AckWaitMax; i++ {
+		for i := uint8(1); t.patient && i < t.attempts && wait < m.cfg.AckWaitMax; i++ {
 			wait = min(2*wait, m.cfg.AckWaitMax)
 		}
 		t.deadline = now.Add(wait)

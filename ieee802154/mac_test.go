@@ -207,20 +207,30 @@ func TestAckWaitGrows(t *testing.T) {
 		{40, []time.Duration{5, 10, 20, 40}},
 	} {
 		m := NewMAC(MACConfig{Ext: ownEUI, PAN: ownPAN, AckWait: 5, AckWaitMax: c.most})
-		now, got := t0, []time.Duration(nil)
-		m.Begin(now, frame)
-		for {
-			action, _ := m.Poll(now)
-			if action == MACDone {
-				break
+		now := t0
+		waits := func() (got []time.Duration) {
+			m.Begin(now, frame)
+			for {
+				action, _ := m.Poll(now)
+				if action == MACDone {
+					return got
+				}
+				if action == MACSend {
+					got = append(got, m.Deadline().Sub(now))
+				}
+				now = m.Deadline()
 			}
-			if action == MACSend {
-				got = append(got, m.Deadline().Sub(now))
-			}
-			now = m.Deadline()
 		}
-		if !slices.Equal(got, c.want) {
+		plain := []time.Duration{5, 5, 5, 5}
+		if got := waits(); !slices.Equal(got, plain) {
+			t.Errorf("never acknowledged: %d, want %d", got, plain)
+		}
+		drive(t, m, &now, frame, func(i int) bool { return i == 1 })
+		if got := waits(); !slices.Equal(got, c.want) {
 			t.Errorf("at most %d: %d, want %d", c.most, got, c.want)
+		}
+		if got := waits(); !slices.Equal(got, plain) {
+			t.Errorf("gone: %d, want %d", got, plain)
 		}
 	}
 }
