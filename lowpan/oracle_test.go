@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,13 +77,13 @@ func tshark(t *testing.T, path string, ctx *Contexts, cases []oracleCase) [][]by
 		t.Fatalf("tshark: %v\n%s", err, stderr.Bytes())
 	}
 
-	// Frames are hex dumps of each byte source under its name, in order. A tunnelled header
-	// is a source of its own, part of the longest.
+	// Frames are hex dumps of each byte source under its name, in order; a frame that is its
+	// only source has no name. A tunnelled header is a source of its own, part of the longest.
 	results := make([][]byte, 0, len(cases))
 	var block []byte
-	source := ""
+	source, titled := "", false
 	end := func() {
-		if strings.HasPrefix(source, "Decompressed 6LoWPAN") {
+		if strings.HasPrefix(source, "Decompressed 6LoWPAN") || strings.HasPrefix(source, "Reassembled 6LoWPAN") {
 			if last := &results[len(results)-1]; len(block) > len(*last) {
 				*last = block
 			}
@@ -98,7 +99,13 @@ func tshark(t *testing.T, path string, ctx *Contexts, cases []oracleCase) [][]by
 			if strings.HasPrefix(line, "Frame (") {
 				results = append(results, nil)
 			}
+			titled = true
 		} else if len(line) > 54 {
+			if !titled && strings.HasPrefix(line, "0000 ") {
+				end()
+				source, results = "", append(results, nil)
+			}
+			titled = false
 			b, err := hex.DecodeString(strings.ReplaceAll(line[6:53], " ", ""))
 			if err != nil {
 				t.Fatalf("hex dump %q: %v", line, err)
@@ -147,6 +154,10 @@ func tsharkKnown(got []byte, c oracleCase) {
 	}
 }
 
+// tsharkRounds is how often the comparisons run, each time with other packets: 3,000 whole
+// datagrams and 200 in fragments a round.
+var tsharkRounds = flag.Int("tshark-rounds", 8, "rounds of comparison with tshark")
+
 // TestTshark compares the codecs with tshark over random packets that Compress has encoded
 // and random encodings that it would not choose.
 func TestTshark(t *testing.T) {
@@ -154,12 +165,12 @@ func TestTshark(t *testing.T) {
 	if err != nil {
 		t.Skip("needs tshark (Debian: apt-get install tshark): ", err)
 	}
-	const rounds, perRound = 8, 1500
-	for round := range rounds {
+	const perRound = 1500
+	for round := range *tsharkRounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			g := newGenerator(100 + uint64(round))
-			g.contexts(round * 2)
+			g.contexts(round * 2 % (NumContexts + 1))
 			var cases []oracleCase
 			for range perRound {
 				g.newLink()

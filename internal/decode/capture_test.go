@@ -375,3 +375,13 @@ func TestRoundTrip(t *testing.T) {
 		}
 	}
 }
+
+// ngFile makes a pcapng file of one interface.
+func ngFile(frames ...[]byte) []byte {
+	b := capture.AppendSection(nil, "test")
+	b = capture.AppendInterface(b, capture.LinkTypeTAP, "zep0", "")
+	for i, f := range frames {
+		b = capture.AppendFrame(b, capture.Packet{Time: time.Unix(int64(i), 0)}, f, 26, -50, 200)
+	}
+	return b
+}
