@@ -114,9 +114,9 @@ type Interface struct {
 // A flight is a frame that is with the radio.
 type flight struct {
 	d    *datagram // nil: a recoverable fragment, or an acknowledgment of one
-	rec  *recovery
-	gen  uint32
-	last bool // of d; or the fragment asks for an acknowledgment
+	gen  uint32    // of the recovery
+	rec  uint8     // its index, from 1 on; 0: an acknowledgment
+	last bool      // of d; or the fragment asks for an acknowledgment
 }
 
 // NewInterface returns an Interface without contexts.

@@ -75,18 +75,18 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	}
 
 	b := h.Payload
-	kind, direct := Classify(b), l
+	kind, mesh := Classify(b), false
 	if kind == DispatchMesh || kind == DispatchBC0 {
 		var why Drop
 		if b, why = i.meshInput(now, b, &l); why != 0 {
 			return why
 		}
-		kind = Classify(b)
+		kind, mesh = Classify(b), true
 	}
 	var p ipv6.Packet
 	switch kind {
-	case DispatchIPHC, DispatchIPv6, DispatchPaging:
-		n, err := i.contexts.decompressWhole(i.rx, b, l)
+	case DispatchIPHC, DispatchIPv6:
+		n, err := i.contexts.Decompress(i.rx, b, l, 0)
 		if err != nil {
 			return reason(err)
 		}
@@ -102,9 +102,16 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 		if p == nil {
 			return 0
 		}
+	case DispatchPaging:
+		n, err := i.contexts.DecompressRouted(i.rx, b, l)
+		if err != nil {
+			return reason(err)
+		}
+		p = ipv6.Packet(i.rx[:n])
+		i.stats.FramesDelivered++
 	case DispatchRFRAG:
 		var why Drop
-		if l != direct {
+		if mesh {
 			return DropRFRAG // the acknowledgment would have to go through the mesh
 		}
 		if p, why = i.recoverableInput(now, b, l); p == nil {

@@ -195,7 +195,6 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 		}
 		if f.d == nil {
 			i.recoveryDone(now, f, status)
-			i.flight[k].rec = nil
 			continue
 		}
 		if f.d == failed {

@@ -86,6 +86,7 @@ const (
 // acknowledged. Its neighbour is sent nothing else meanwhile.
 type recovery struct {
 	d     *datagram
+	index uint8  // in recoveries.all, plus one
 	gen   uint32 // of the round: tells its frames from those of earlier ones
 	tag   uint8
 	n     uint8 // fragments
@@ -126,6 +127,7 @@ type recoveries struct {
 	learnt map[ipv6.LinkAddr]time.Time // zero: speaks it; else does not, until then
 
 	tag         uint8 // next
+	all         []*recovery
 	active      []*recovery
 	free        *recovery
 	readyHead   *recovery
@@ -234,9 +236,11 @@ func (i *Interface) recover(now time.Time, d *datagram) bool {
 		r.free = e.nextFree
 	} else {
 		e = new(recovery)
+		r.all = append(r.all, e)
+		e.index = uint8(len(r.all))
 	}
 	*e = recovery{
-		d: d, gen: e.gen, n: uint8(n),
+		d: d, index: e.index, gen: e.gen, n: uint8(n),
 		rest: uint8(room), first: uint8(room - min(n*room-len(d.b), firstSlack)),
 		rto: r.cfg.OptTimeout,
 	}
@@ -381,7 +385,7 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 	}
 	b, _ = h.AppendBinary(b)
 	b = append(b, d.b[at:end]...)
-	i.flight = append(i.flight, flight{rec: e, gen: e.gen, last: h.AckRequest})
+	i.flight = append(i.flight, flight{rec: e.index, gen: e.gen, last: h.AckRequest})
 	return i.trailer(b, nb)
 }
 
@@ -401,11 +405,14 @@ func (i *Interface) trailer(b []byte, nb *neighbor) []byte {
 	return b
 }
 
-// recoveryDone takes a frame of f.rec back from the radio. A fragment that was lost is no
+// recoveryDone takes a frame of a recovery back from the radio. A fragment that was lost is no
 // reason to give up yet.
 func (i *Interface) recoveryDone(now time.Time, f flight, status ieee802154.TxStatus) {
-	e := f.rec
-	if e == nil || e.d == nil || e.gen != f.gen {
+	if f.rec == 0 {
+		return
+	}
+	e := i.rec.all[f.rec-1]
+	if e.d == nil || e.gen != f.gen {
 		return
 	}
 	switch {
