@@ -349,6 +349,10 @@ func (i *Interface) mute(now time.Time) {
 		i.sec.told = true
 		i.log.Error("frame counter exhausted: nothing more is sent until the key is replaced")
 	}
+	for len(i.rec.active) > 0 {
+		i.end(i.rec.active[0], DropCounter)
+	}
+	i.rec.controlN = 0
 	for d := i.current; ; {
 		if d == nil {
 			if d = i.q.next(now); d == nil {

@@ -361,3 +361,34 @@ func BenchmarkSecureFrameIn(b *testing.B) {
 		b.Fatal(dropList(&r.stats.RxDrops))
 	}
 }
+
+// TestSecureRecovery sends recoverable fragments that are secured, over a link that loses
+// some: what is repeated has a frame counter of its own.
+func TestSecureRecovery(t *testing.T) {
+	y := newLossy(toB, Limits{})
+	y.a.sec, y.b.sec = newSecurity(*secured(nil)), newSecurity(*secured(func(s *Security) { s.Level = 7 }))
+	n := 0
+	y.lose = func([]byte) bool { n++; return n%5 == 0 }
+	p := testUDP(linkTo(euiA, ipv6.EUI64(euiB)), 1280)
+	for k := range 3 {
+		y.a.Output(y.now, p, ipv6.EUI64(euiB))
+		y.run(t)
+		if len(y.b.got) != k+1 || !bytes.Equal(y.b.got[k], p) {
+			t.Fatalf("%d datagrams; drops %v, %v", len(y.b.got), dropList(&y.a.stats.RxDrops), dropList(&y.b.stats.RxDrops))
+		}
+	}
+	if d := y.a.stats.RxDrops[DropReplay] + y.b.stats.RxDrops[DropReplay]; d != 0 || y.a.Stats().Recoveries == 0 {
+		t.Errorf("%d replays, %+v", d, y.a.Stats())
+	}
+
+	// The counter ends while a datagram is on its way: it is given up, and nothing waits.
+	y.a.sec.out.FrameCounter = MaxCounter - 5
+	y.lose = nil
+	for range 3 {
+		y.a.Output(y.now, p, ipv6.EUI64(euiB))
+	}
+	y.run(t)
+	if s := y.a.Stats(); s.DatagramsQueued != 0 || s.TxDrops[DropCounter] != 3 || len(y.b.got) != 3 {
+		t.Errorf("%d wait, %d arrived, drops %v", s.DatagramsQueued, len(y.b.got), dropList(&s.TxDrops))
+	}
+}
