@@ -139,3 +139,111 @@ func FuzzInterface(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRecovery sends datagrams both ways over a link that loses, repeats and delays frames,
+// loses statuses, and meets congestion, as the input says, with recoverable fragments. At any
+// time the counters add up, what arrives is what was sent, and in the end nothing is held.
+// No datagram arrives twice unless frames were held back for longer than they are remembered.
+func FuzzRecovery(f *testing.F) {
+	f.Add([]byte{0xff, 0x00, 0x41, 0x82, 0xc3, 0x10})
+	f.Add(bytes.Repeat([]byte{0x3f, 0x47, 0x52, 0x9a, 0x66, 0xc1}, 30))
+	f.Add(bytes.Repeat([]byte{0x07, 0x48, 0xc8}, 60))
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		if len(ops) > 2000 {
+			return
+		}
+		limits := Limits{QueueDatagrams: 12, QueuePerNeighbor: 5, Reassemblies: 4, Recoveries: 2}
+		cfg := RecoveryConfig{All: true, OptWindow: 3, FragRetries: 3}
+		a := newStation(InterfaceConfig{EUI64: euiA, Limits: limits, Recovery: cfg})
+		b := newStation(InterfaceConfig{EUI64: euiB, Short: shortB, Limits: limits, Recovery: cfg})
+		now := time.Unix(100, 0)
+		seq := 0
+		sent := map[uint32]ipv6.Packet{}
+		var late []byte
+		move := func(from, to *station, n int, how byte) {
+			n = from.Next(now, from.tx[:n])
+			for k := range from.tx[:n] {
+				x := &from.tx[k]
+				x.Status = ieee802154.TxAcked
+				frame := bytes.Clone(x.Data)
+				switch (how + byte(k)) % 8 {
+				case 0:
+					continue
+				case 1:
+					to.Input(now, &ieee802154.RxFrame{Data: bytes.Clone(frame)})
+				case 2:
+					x.Status = ieee802154.TxNoAck
+				case 3:
+					late, frame = frame, late
+				case 4:
+					frame[len(frame)-1] ^= how >> 5 << 5 & 0x20
+				}
+				if frame != nil {
+					to.Input(now, &ieee802154.RxFrame{Data: frame})
+				}
+				checkInterface(t, to.Interface)
+			}
+			from.Done(now, from.tx[:n])
+			checkInterface(t, from.Interface)
+		}
+		for _, op := range ops {
+			switch op >> 6 {
+			case 0:
+				dst := [2]ipv6.LinkAddr{ipv6.EUI64(euiB), ipv6.Short(shortB)}[op&1]
+				p := testUDP(linkTo(euiA, dst), 48+int(op>>1)*38)
+				seq++
+				p[1], p[2], p[3] = 0, byte(seq>>8), byte(seq)
+				if err := a.Output(now, p, dst); err != nil {
+					t.Fatal(err)
+				}
+				sent[p.FlowLabel()] = p
+				if op&2 != 0 {
+					q := testUDP(linkTo(euiB, ipv6.EUI64(euiA)), 48+int(op>>1)*38)
+					b.Output(now, q, ipv6.EUI64(euiA))
+				}
+			case 1:
+				move(a, b, 1+int(op&7), op)
+			case 2:
+				move(b, a, 1+int(op&7), op)
+			case 3:
+				now = now.Add(time.Duration(op&63) * 50 * time.Millisecond)
+				a.Advance(now)
+				b.Advance(now)
+				checkInterface(t, a.Interface)
+				checkInterface(t, b.Interface)
+			}
+			for _, p := range b.got {
+				if want := sent[p.FlowLabel()]; len(p) != len(want) {
+					t.Fatalf("got %x\nwant %x", []byte(p), []byte(want))
+				}
+			}
+			b.got, b.meta, a.got, a.meta = nil, nil, nil, nil
+		}
+		for steps := 0; a.q.total+b.q.total > 0; steps++ {
+			if steps > 10_000 {
+				t.Fatalf("no end: %+v, %+v", a.Stats(), b.Stats())
+			}
+			move(a, b, 8, 5)
+			move(b, a, 8, 5)
+			for _, s := range []*station{a, b} {
+				if d := s.rec.deadline(); !d.IsZero() && d.After(now) {
+					now = d
+				}
+			}
+			a.Advance(now)
+			b.Advance(now)
+		}
+		for range 2 {
+			now = now.Add(time.Minute)
+			a.Advance(now)
+			b.Advance(now)
+			checkInterface(t, a.Interface)
+			checkInterface(t, b.Interface)
+		}
+		for _, s := range []*station{a, b} {
+			if st := s.Stats(); st.FramesHeld != 0 || len(s.rec.active) != 0 || s.rec.readyHead != nil || s.rec.plain != nil || !s.reasm.Deadline().IsZero() {
+				t.Fatalf("not at rest: %+v", st)
+			}
+		}
+	})
+}
