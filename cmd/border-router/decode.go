@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ func (a *app) decodeCmd() *cobra.Command {
 		file     string
 		contexts []string
 		key, pan string
+		root     string
 	)
 	cmd := &cobra.Command{
 		Use:   "decode [flags] [FILE...]",
@@ -56,6 +58,13 @@ the exit status is 1 at the end.`,
 					return usageError(cmd, fmt.Errorf("--key: %w", err))
 				}
 				opt.Key = k
+			}
+			if root != "" {
+				r, err := netip.ParseAddr(root)
+				if err != nil || !r.Is6() {
+					return usageError(cmd, fmt.Errorf("--root %q: want an IPv6 address", root))
+				}
+				opt.Contexts.Root = r
 			}
 			w, closeFile := a.out, func() error { return nil }
 			switch {
@@ -98,6 +107,7 @@ the exit status is 1 at the end.`,
 	f.StringVarP(&file, "write", "w", "", "write the IPv6 packets to `FILE` as pcapng; - is the standard output")
 	codecFlags(cmd, &contexts, &pan, &opt.GHC, "only frames of this PAN, and that of lines that name none, a `HEX` number")
 	f.StringVar(&key, "key", "", "of MAC security, 16 bytes in `HEX`")
+	f.StringVar(&root, "root", "", "address of the RPL root, to which tunnels refer (RFC 8138), an `ADDRESS`")
 	f.Uint16Var(&opt.ZEPPort, "zep-port", decode.DefaultZEPPort, "UDP `PORT` of ZEP")
 	f.BoolVar(&opt.AnyFCS, "any-fcs", false, "decode frames whose FCS is wrong too, as of sniffers that put the signal strength there")
 	return cmd

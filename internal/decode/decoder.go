@@ -129,6 +129,14 @@ func (d *Decoder) lineInput(l *line) error {
 		}
 	}
 	d.own.AcceptGHC = d.opt.GHC || l.GHC
+	d.own.Root = d.opt.Contexts.Root
+	if l.Root != "" {
+		root, err := netip.ParseAddr(l.Root)
+		if err != nil {
+			return errors.New("root: no IPv6 address")
+		}
+		d.own.Root = root
+	}
 	d.ctx = &d.own
 	key := d.opt.Key
 	if l.Key != "" {
@@ -416,7 +424,12 @@ func (d *Decoder) datagram(b []byte, l lowpan.Link, at *moment) {
 		d.fragment(b, l, at)
 		return
 	}
-	n, err := d.ctx.Decompress(d.pkt, b, l, 0)
+	var n int
+	if lowpan.Classify(b) == lowpan.DispatchPaging {
+		n, err = d.ctx.DecompressRouted(d.pkt, b, l)
+	} else {
+		n, err = d.ctx.Decompress(d.pkt, b, l, 0)
+	}
 	if err != nil {
 		r.refuseErr(err)
 		return

@@ -37,6 +37,7 @@ type line struct {
 	Key      string          `json:"key"`
 	SrcExt   string          `json:"src_ext"`
 	GHC      bool            `json:"ghc"`
+	Root     string          `json:"root"`
 	Src      string          `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
 	Dst      string          `json:"dst"`
 

@@ -221,8 +221,11 @@ func (f *fields) lowpanLayers(b []byte) {
 			return
 		case lowpan.DispatchPaging:
 			f.layer(0, "6LoWPAN page "+strconv.Itoa(int(b[0]&15)))
-			f.bytes("6lowpan.data", b[1:])
-			return
+			if b[0] != lowpan.Page1 {
+				f.bytes("6lowpan.data", b[1:])
+				return
+			}
+			b = f.routingHeaders(b[1:])
 		case lowpan.DispatchIPv6:
 			f.layer(0, "6LoWPAN uncompressed IPv6")
 			return
@@ -232,6 +235,29 @@ func (f *fields) lowpanLayers(b []byte) {
 			return
 		}
 	}
+}
+
+// routingHeaders adds the routing headers that b begins with (RFC 8138) and returns the rest.
+func (f *fields) routingHeaders(b []byte) []byte {
+	for lowpan.Classify(b) == lowpan.DispatchMesh { // 100xxxxx and 101xxxxx in page 0
+		h, n, err := lowpan.ParseRoutingHeader(b)
+		if err != nil {
+			return nil
+		}
+		kind := "critical"
+		if h.Elective {
+			kind = "elective"
+		}
+		f.layer(0, "6LoWPAN routing header, "+kind)
+		f.num("6lowpan.6lorhe.type", uint64(h.Type))
+		if p, ok := h.RPI(); ok {
+			f.num("6lowpan.rpl.instance", uint64(p.Instance))
+			f.num("6lowpan.rpl.sender_rank", uint64(p.SenderRank))
+		}
+		f.bytes("6lowpan.6lorhe.data", b[2:n])
+		b = b[n:]
+	}
+	return b
 }
 
 // In-line bytes of the modes of LOWPAN_IPHC (RFC 6282 section 3.1.1).
