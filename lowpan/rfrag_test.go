@@ -288,7 +288,6 @@ type lossy struct {
 	lose    func(frame []byte) bool
 	status  ieee802154.TxStatus
 	onAir   int
-	repeats int
 }
 
 func (y *lossy) side(t testing.TB, from, to *station) bool {
