@@ -283,11 +283,11 @@ const RFragAckNone = int64(-1)
 // A lossy joins two stations by a link that loses frames, with its own clock: 4 ms a frame,
 // and nothing that MAC retries could repair.
 type lossy struct {
-	now     time.Time
-	a, b    *station
-	lose    func(frame []byte) bool
-	status  ieee802154.TxStatus
-	onAir   int
+	now    time.Time
+	a, b   *station
+	lose   func(frame []byte) bool
+	status ieee802154.TxStatus
+	onAir  int
 }
 
 func (y *lossy) side(t testing.TB, from, to *station) bool {
