@@ -282,7 +282,7 @@ func (d *Decoder) lineInput(l *line) error {
 		r.fields.hexText("iid", a.IID(), 16)
 		r.refuse(dropHeader)
 	case l.RSSI != nil:
-		r.fields.str("dbm", strconv.Itoa(*l.RSSI-174))
+		r.fields.signed("dbm", int64(*l.RSSI)-rssiOffset)
 		r.refuse(dropHeader)
 	default:
 		return errors.New("nothing to decode: want frame_hex, frames, payload_hex, compressed_hex, payloads or udp_payload_hex")
@@ -314,6 +314,9 @@ func (d *Decoder) useKey(k *[16]byte) {
 		d.cipher = ieee802154.NewCipher(*k)
 	}
 }
+
+// rssiOffset is what RIOT adds to dBm.
+const rssiOffset = 174
 
 // A moment is the place of a frame in a stream; nil for a frame that stands for itself.
 type moment struct{ time time.Time }
@@ -531,6 +534,9 @@ func (d *Decoder) zep(b []byte, at *moment) {
 		return
 	}
 	r.zep, r.zepHead, r.mpdu = true, h, body
+	if at == nil && d.opt.Format == FormatJSON {
+		r.fields.zepHeader(&h) // of a line that has nothing below it
+	}
 	switch h.Type {
 	case zep.TypeAck:
 		r.refuse(dropZEPAck)

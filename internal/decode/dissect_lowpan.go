@@ -3,6 +3,7 @@ package decode
 import (
 	"border-router/ieee802154"
 	"border-router/lowpan"
+	"border-router/zep"
 )
 
 // hexText adds digits of v without 0x.
@@ -22,9 +23,9 @@ func (f *fields) lowpanHeader(b []byte) error {
 			return err
 		}
 		f.str("kind", lowpan.Classify(b).String())
-		f.num("size", uint64(h.Size))
-		f.num("tag", uint64(h.Tag))
-		f.num("offset", uint64(h.Offset))
+		f.value("size", uint64(h.Size))
+		f.value("tag", uint64(h.Tag))
+		f.value("offset", uint64(h.Offset))
 	case lowpan.DispatchMesh:
 		h, n, err := lowpan.ParseMeshHeader(b)
 		if err != nil {
@@ -33,40 +34,33 @@ func (f *fields) lowpanHeader(b []byte) error {
 		f.str("kind", "MESH")
 		f.hexText("orig", h.Originator.Uint64(), 2*h.Originator.Len())
 		f.hexText("final", h.Final.Uint64(), 2*h.Final.Len())
-		f.num("hops", uint64(h.HopsLeft))
+		f.value("hops", uint64(h.HopsLeft))
 		if n > 1+h.Originator.Len()+h.Final.Len() {
-			f.str("deep", "true")
+			f.truth("deep", true)
 		}
 	case lowpan.DispatchRFRAG:
 		if len(b) < 6 {
 			return lowpan.DropTruncated
 		}
-		ecn := "false"
-		if b[0]&1 != 0 {
-			ecn = "true"
-		}
+		ecn := b[0]&1 != 0
 		if b[0]&2 != 0 {
 			f.str("kind", "RFRAG-ACK")
-			f.str("ecn", ecn)
-			f.num("tag", uint64(b[1]))
+			f.truth("ecn", ecn)
+			f.value("tag", uint64(b[1]))
 			f.raw("bitmap", b[2:6])
 			return nil
 		}
 		w := u16(b[2:])
-		ack := "false"
-		if w>>15 != 0 {
-			ack = "true"
-		}
 		f.str("kind", "RFRAG")
-		f.str("ecn", ecn)
-		f.num("tag", uint64(b[1]))
-		f.str("ack_request", ack)
-		f.num("sequence", uint64(w>>10&31))
-		f.num("fragment_size", uint64(w&0x3ff))
+		f.truth("ecn", ecn)
+		f.value("tag", uint64(b[1]))
+		f.truth("ack_request", w>>15 != 0)
+		f.value("sequence", uint64(w>>10&31))
+		f.value("fragment_size", uint64(w&0x3ff))
 		if w>>10&31 == 0 {
-			f.num("datagram_size", uint64(u16(b[4:])))
+			f.value("datagram_size", uint64(u16(b[4:])))
 		} else {
-			f.num("fragment_offset", uint64(u16(b[4:])))
+			f.value("fragment_offset", uint64(u16(b[4:])))
 		}
 	default:
 		return lowpan.DropDispatch
@@ -80,6 +74,29 @@ func (f *fields) headerLen(fcf []byte) error {
 	if err := h.Parse(append(fcf[:len(fcf):len(fcf)], make([]byte, 30)...)); err != nil {
 		return err
 	}
-	f.num("header_len", uint64(h.HeaderLen))
+	f.value("header_len", uint64(h.HeaderLen))
 	return nil
+}
+
+// zepHeader adds the fields of a ZEP header, named as they are in [zep.Header].
+func (f *fields) zepHeader(h *zep.Header) {
+	f.value("version", uint64(h.Version))
+	if h.Version == 2 {
+		f.value("type", uint64(h.Type))
+	}
+	if h.Type != zep.TypeAck {
+		f.value("channel_id", uint64(h.Channel))
+		f.value("device_id", uint64(h.Device))
+		f.value("lqi_mode", uint64(h.Mode))
+		if h.Mode == zep.ModeLQI && h.Version == 2 {
+			f.value("lqi", uint64(h.LQI))
+		}
+		if h.Version == 2 {
+			f.str("time", zepTime(h.Time))
+		}
+		f.value("length", uint64(h.Length))
+	}
+	if h.Version == 2 {
+		f.value("seqno", uint64(h.Seq))
+	}
 }

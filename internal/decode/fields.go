@@ -19,6 +19,7 @@ type field struct {
 	depth int    // of a layer
 	end   int    // of the text in arena; it begins at the end of the one before
 	done  bool
+	bare  bool // the text is a number or truth value of JSON
 }
 
 // maxFields bounds the work for one packet.
@@ -51,6 +52,25 @@ func (f *fields) hex(name string, v uint64, digits int) {
 		f.arena = append(f.arena, hexDigit[v>>s&15])
 	}
 	f.add(name)
+}
+
+// value adds a number that stays one in JSON, as in the fields of a header alone.
+func (f *fields) value(name string, v uint64) {
+	f.num(name, v)
+	f.list[len(f.list)-1].bare = true
+}
+
+func (f *fields) signed(name string, v int64) {
+	f.arena = strconv.AppendInt(f.arena, v, 10)
+	f.add(name)
+	f.list[len(f.list)-1].bare = true
+}
+
+// truth adds a truth value that stays one in JSON.
+func (f *fields) truth(name string, v bool) {
+	f.arena = appendBool(f.arena, v)
+	f.add(name)
+	f.list[len(f.list)-1].bare = true
 }
 
 func (f *fields) bit(name string, v bool) {
@@ -118,7 +138,11 @@ func (f *fields) appendJSON(b []byte) []byte {
 		b = append(b, name...)
 		b = append(b, '"', ':')
 		value := len(b)
-		b = appendString(b, string(f.text(i)))
+		if f.list[i].bare {
+			b = append(b, f.text(i)...)
+		} else {
+			b = appendString(b, string(f.text(i)))
+		}
 		many := false
 		for k := i + 1; k < len(f.list); k++ {
 			if f.list[k].name != name {

@@ -91,7 +91,7 @@ func TestLowpanVectors(t *testing.T) {
 			}
 			if h := v["header_hex"]; h != nil {
 				for k, w := range v["fields"].(map[string]any) {
-					if !same(got["fields"].(map[string]any)[k], w) {
+					if got["fields"].(map[string]any)[k] != w {
 						t.Errorf("%v: %s is %v, want %v", v["id"], k, got["fields"].(map[string]any)[k], w)
 					}
 				}
@@ -218,8 +218,8 @@ func TestZEPVectors(t *testing.T) {
 			continue
 		}
 		for k, w := range v["fields"].(map[string]any) {
-			if !same(z[k], w) {
-				t.Errorf("%v: %s is %v, want %v", v["id"], k, z[k], w)
+			if f := got["fields"].(map[string]any); !same(z[k], w) || f[k] != w {
+				t.Errorf("%v: %s is %v, in fields %v, want %v", v["id"], k, z[k], f[k], w)
 			}
 		}
 		if v["mpdu_hex"] != nil && (z["mpdu_hex"] != v["mpdu_hex"] || got["ipv6_hex"] == nil) {
