@@ -15,12 +15,14 @@
 // beyond that, or with a reserved or unknown encoding, is dropped for a [Drop] of its own.
 //
 // Generic Header Compression of UDP and ICMPv6 is used where [CompressOptions] asks for it
-// and accepted where [Contexts] says so; its form for extension headers is left out. The
-// routing headers of [ParseRoutingHeader] are a codec without a policy.
+// and accepted where [Contexts] says so; its form for extension headers is left out. Behind
+// the routing headers of RFC 8138, [Contexts.DecompressRouted] restores the packet that they
+// stand for, as far as that takes no router of RPL.
 //
 // # Adaptation
 //
-// [FragHeader] and [Reassembler] cut and join datagrams, [Interface] puts codecs, fragments
+// [FragHeader] and [Reassembler] cut and join datagrams, [RFrag] and [RFragAck] are what they
+// are cut into for neighbours that recover lost fragments ([RecoveryConfig]), [Interface] puts codecs, fragments
 // and MAC frames together between a radio and the router, [Pump] moves frames between the
 // goroutine of a radio and the loop.
 //
@@ -35,8 +37,9 @@
 // # Left out
 //
 // LOWPAN_HC1 and HC2 (RFC 4944 section 10), which RFC 6282 replaced; mesh-under forwarding,
-// of which only the headers are decoded; LOWPAN_DFF; selective recoverable fragments
-// (RFC 8931). Frames with them are classified by [Classify] and counted.
+// of which only the headers are decoded; LOWPAN_DFF; forwarding of single fragments (RFC
+// 8930, RFC 8931 section 6.1), for datagrams are forwarded whole; source routing headers.
+// Frames with them are classified by [Classify] and counted.
 //
 // # RFCs
 //
@@ -45,5 +48,6 @@
 //     RFC 8066 (ESC)
 //   - RFC 3306, RFC 3956: multicast addresses that hold a prefix
 //   - RFC 7400: Generic Header Compression
-//   - RFC 8138: routing headers of 6LoWPAN (6LoRH)
+//   - RFC 8138: routing headers of 6LoWPAN (6LoRH), with RFC 9008 section 3.1
+//   - RFC 8931: selective fragment recovery
 package lowpan

@@ -18,7 +18,7 @@ const (
 	DropSourceRoute                    // source routing header: for a router of RPL (RFC 8138 section 5)
 	DropRoot                           // header that refers to the root of an RPL instance, and there is none (RFC 8138 section 7)
 	DropPaging                         // dispatch 1111xxxx: page that nobody has asked for (RFC 8025)
-	DropRFRAG                          // dispatch 111010xx: recoverable fragments (RFC 8931)
+	DropRFRAG                          // recoverable fragment that came where it cannot be answered: by broadcast, or through a mesh (RFC 8931)
 	DropReserved                       // reserved IPHC address mode or NHC extension header id
 	DropContext                        // context identifier without a context
 	DropLinkAddr                       // address elided, but the frame has no link-layer address to derive it from

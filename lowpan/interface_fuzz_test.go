@@ -29,6 +29,13 @@ func FuzzInterfaceInput(f *testing.F) {
 	f.Add(join(frags...))
 	f.Add(join(frags[2], frags[1], frags[1], frags[0]))
 	f.Add(join(dataFrame(nil, 0xb1, 0, 7, 0, 0xa, 0x50, 1, 0x7e, 0x77), []byte{2, 0, 1}, []byte{0x41, 0x98}))
+	var recov [][]byte
+	for _, b := range rfrags(f, testUDP(l, 300), l, 98, 7) {
+		recov = append(recov, dataFrame(nil, b...))
+	}
+	f.Add(join(recov...))
+	f.Add(join(recov[1], recov[1], recov[0], dataFrame(nil, 0xe8, 7, 0x80, 0, 0, 0), dataFrame(nil, 0xea, 7, 0, 0, 0, 0)))
+	f.Add(join(dataFrame(nil, 0xf1, 0x82, 5, 0x12, 0x34, 0xa1, 6, 64, 0x7a, 0x33, 0x3a, 1, 2)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		limits := Limits{Reassemblies: 3, ReassembliesPerSource: 2}
 		i := NewInterface(InterfaceConfig{EUI64: euiA, Short: 0xa, PAN: pan, Limits: limits,
@@ -43,6 +50,7 @@ func FuzzInterfaceInput(f *testing.F) {
 			}})
 		i.SetContext(0, Context{Prefix: netip.MustParsePrefix("fd00:1:2:3::/64"), Compress: true})
 		i.SetContext(3, Context{Prefix: netip.MustParsePrefix("2001:db8::/32")})
+		i.Contexts().Root = netip.MustParseAddr("fd00:1:2:3::1")
 		now := time.Unix(100, 0)
 		for len(b) > 0 {
 			n := min(1+int(b[0]), len(b))
