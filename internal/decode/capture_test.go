@@ -385,3 +385,33 @@ func ngFile(frames ...[]byte) []byte {
 	}
 	return b
 }
+
+// TestStreamLimits has more PANs and unfinished datagrams in a stream than are kept: memory
+// stays bounded, and what is given up is dropped or counted.
+func TestStreamLimits(t *testing.T) {
+	frames, _ := fragments(t, 300, "0001")
+	d := NewDecoder(&bytes.Buffer{}, Options{})
+	const pans, tags = 3 * maxPANs, 40
+	for i := range pans * tags {
+		f := bytes.Clone(frames[0])
+		binary.LittleEndian.PutUint16(f[3:], uint16(i%pans))
+		binary.BigEndian.PutUint16(f[9+2:], uint16(i/pans)) // datagram_tag
+		d.begin(uint64(i))
+		d.frame(f, fcsNone, &moment{time.Unix(0, 0)})
+		if err := d.end(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(d.stream) > maxPANs+1 {
+		t.Errorf("%d PANs are kept apart", len(d.stream))
+	}
+	for pan, r := range d.stream {
+		if n := r.Stats().Pending; n > uint64(streamLimits.ReassembliesPerSource) {
+			t.Errorf("PAN %04x has %d unfinished datagrams of one source", pan, n)
+		}
+	}
+	// The PANs that are left share one, in which their fragments are the same.
+	if s := d.Summary(); s.Held != (maxPANs+1)*tags || s.Held+s.Dropped != pans*tags {
+		t.Errorf("%+v", s)
+	}
+}
