@@ -101,6 +101,8 @@ func lowpanLayer(s lowpan.Stats) *api.Layer {
 			"datagrams_out": s.DatagramsOut, "datagrams_sent": s.DatagramsSent, "datagrams_queued": s.DatagramsQueued, "datagrams_dropped": s.DatagramsDropped(),
 			"frames_out": s.FramesOut, "frames_failed": s.FramesFailed, "frame_attempts": s.FrameAttempts, "bytes_out": s.BytesOut,
 			"reassemblies": s.Reassemblies, "reassembled_bytes": s.ReassembledBytes, "queued_bytes": s.QueuedBytes,
+			"recoveries": s.Recoveries, "fragments_recoverable": s.FragmentsRecoverable, "fragments_repeated": s.FragmentsRepeated,
+			"recovery_acks_out": s.RecoveryAcksOut, "recovery_acks_in": s.RecoveryAcksIn, "recovery_acks_lost": s.RecoveryAcksLost,
 		},
 		Drops: maps.Collect(s.Drops),
 	}
