@@ -10,7 +10,7 @@ const (
 	OptPadN        = 0x01
 	OptTunnelLimit = 0x04 // RFC 2473 section 4.1.1
 	OptRouterAlert = 0x05 // RFC 2711
-	OptRPL         = 0x23 // RFC 9008 section 6.3
+	OptRPL         = 0x23 // RFC 9008
 	OptRPLOld      = 0x63 // RFC 6553
 )
 

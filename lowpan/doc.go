@@ -48,6 +48,6 @@
 //     RFC 8066 (ESC)
 //   - RFC 3306, RFC 3956: multicast addresses that hold a prefix
 //   - RFC 7400: Generic Header Compression
-//   - RFC 8138: routing headers of 6LoWPAN (6LoRH), with RFC 9008 section 3.1
+//   - RFC 8138: routing headers of 6LoWPAN (6LoRH), with RFC 9008
 //   - RFC 8931: selective fragment recovery
 package lowpan
