@@ -89,7 +89,7 @@ func TestFields(t *testing.T) {
 
 func TestTOMLRoundTrip(t *testing.T) {
 	c := Default()
-	c.Radios = []Radio{"zep://?channel=11", `zep://[::1]:17755?x="\`}
+	c.Radios = []Radio{"zep://?channel=11", "zep://[::1]:17755?channel=12"}
 	c.Uplink = Uplink{Kind: UplinkUser}
 	c.Prefixes = []netip.Prefix{netip.MustParsePrefix("fd12::/56")}
 	c.StateDir = "/with \"quotes\"\\\n\x01and é"
@@ -203,9 +203,9 @@ func TestCheck(t *testing.T) {
 		{"no radio", "radios = []", `radios = []: want at least one, such as "zep://?channel=26&pan=0x0023"`},
 		{"radio twice", "radios = ['zep://', 'zep://']", `radios: "zep://" stands there twice`},
 		{"prefix", "prefixes = ['2001:db8::/32']", `prefixes: want a unicast IPv6 prefix from /48 to /64 with no bits set beyond its length, such as "fd12:3456:789a::/48"`},
-		{"no room", "radios = ['zep://?a', 'zep://?b']\nprefixes = ['fd00::/64']", `prefixes: fd00::/64 has room for 1 subnets, not for 2 radios; want a shorter prefix, or one /64 for each radio`},
+		{"no room", "radios = ['zep://?channel=11', 'zep://?channel=12']\nprefixes = ['fd00::/64']", `prefixes: fd00::/64 has room for 1 subnets, not for 2 radios; want a shorter prefix, or one /64 for each radio`},
 		{"prefixes", "prefixes = ['fd00::/64', 'fd01::/64']", `prefixes: want one, or one for each of the 1 radios, not 2`},
-		{"prefix length", "radios = ['zep://?a', 'zep://?b']\nprefixes = ['fd00::/64', 'fd01::/56']", `prefixes: fd01::/56: want a /64 where each radio has its own`},
+		{"prefix length", "radios = ['zep://?channel=11', 'zep://?channel=12']\nprefixes = ['fd00::/64', 'fd01::/56']", `prefixes: fd01::/56: want a /64 where each radio has its own`},
 		{"lifetimes", "[nd]\nvalid_lifetime = '1h'\n", `nd.preferred_lifetime = "7d": want at most nd.valid_lifetime, which is "1h"`},
 		{"interval", "[nd]\nrouter_lifetime = '1m'\nperiodic_ra = true\n", `nd.ra_interval = "10m": want at most nd.router_lifetime, which is "1m"`},
 		{"context twice", "[nd]\ncontexts = ['1=fd00::/64', '1=fd01::/64']", `nd.contexts: context 1 stands there twice`},
@@ -228,7 +228,7 @@ func TestCheck(t *testing.T) {
 
 func TestSubnets(t *testing.T) {
 	p := netip.MustParsePrefix
-	three := []Radio{"zep://?a", "zep://?b", "zep://?c"}
+	three := []Radio{"zep://?channel=11", "zep://?channel=12", "zep://?channel=13"}
 	for _, tt := range []struct {
 		name      string
 		prefixes  []netip.Prefix

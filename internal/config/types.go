@@ -6,20 +6,17 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"border-router/internal/radios"
 	"border-router/ipv6"
 )
 
-// A Radio is the URL of a radio, such as "zep://[::1]:17754?mode=hub&channel=26". Here the
-// scheme and the form have been checked; the radio's package reads the rest.
+// A Radio is the URL of a radio, such as "zep://[::1]:17754?mode=hub&channel=26". It has
+// been checked by [radios.Parse].
 type Radio string
-
-// radioSchemes are the radios that can be opened.
-var radioSchemes = []string{"zep"}
 
 // Scheme returns what stands before "://".
 func (r Radio) Scheme() string {
@@ -27,21 +24,18 @@ func (r Radio) Scheme() string {
 	return s
 }
 
-// UnmarshalText checks the scheme and that b is a URL.
+// UnmarshalText checks the URL.
 func (r *Radio) UnmarshalText(b []byte) error {
 	const want = `want the URL of a radio, such as "zep://?channel=26&pan=0x0023"`
 	scheme, _, ok := strings.Cut(string(b), "://")
 	if !ok {
 		return errors.New(want)
 	}
-	if !slices.Contains(radioSchemes, scheme) {
+	if !slices.Contains(radios.Schemes(), scheme) {
 		return fmt.Errorf("unknown scheme %q: %s", scheme, want)
 	}
-	if _, err := url.Parse(string(b)); err != nil {
-		if e, ok := errors.AsType[*url.Error](err); ok {
-			err = e.Err
-		}
-		return fmt.Errorf("%w: %s", err, want)
+	if _, err := radios.Parse(string(b)); err != nil {
+		return err
 	}
 	*r = Radio(b)
 	return nil

@@ -23,6 +23,7 @@ import (
 	"border-router/lowpan"
 	"border-router/nd"
 	"border-router/router"
+	"border-router/zep"
 )
 
 // Status implements [api.Backend].
@@ -309,24 +310,29 @@ func (d *Daemon) Capture(ctx context.Context, req api.CaptureRequest, w io.Write
 }
 
 func (m *mesh) status() *api.Radio {
-	s, h := m.radio.RadioStats(), m.radio.HubStats()
+	s := m.radio.RadioStats()
 	r := &api.Radio{
 		URL: m.url, State: "up", Channel: m.radio.Channel(), PAN: fmt.Sprintf("0x%04x", m.pan), EUI64: m.lladdr.String(),
-		Peers: len(m.radio.Peers()),
 	}
 	r.Counters = map[string]uint64{
 		"received": s.Received, "delivered": s.Delivered, "consumed": s.Consumed, "forwarded": s.Forwarded,
 		"acks_sent": s.AcksSent, "sent": s.Sent, "acked": s.Acked, "no_ack": s.NoAck, "channel_busy": s.ChannelBusy,
 		"skipped": s.Skipped, "too_long": s.TooLong, "attempts": s.Attempts,
-		"hub_copies": h.Copies, "hub_sniffer_copies": h.SnifferCopies, "hub_peers_learned": h.PeersLearned, "hub_peers_aged": h.PeersAged,
-		"hub_peers_evicted": h.PeersEvicted, "hub_impaired": h.Impaired, "refused": h.Refused, "send_errors": h.SendErrors, "read_errors": h.ReadErrors,
 	}
 	r.Drops = make(map[string]uint64, len(s.Drops))
 	for _, d := range s.Drops {
 		r.Drops[d.Reason] += d.Count
 	}
-	for _, a := range m.radio.LocalAddrs() {
-		r.Local = append(r.Local, a.String())
+	if z, ok := m.radio.(*zep.Radio); ok {
+		h := z.HubStats()
+		maps.Copy(r.Counters, map[string]uint64{
+			"hub_copies": h.Copies, "hub_sniffer_copies": h.SnifferCopies, "hub_peers_learned": h.PeersLearned, "hub_peers_aged": h.PeersAged,
+			"hub_peers_evicted": h.PeersEvicted, "hub_impaired": h.Impaired, "refused": h.Refused, "send_errors": h.SendErrors, "read_errors": h.ReadErrors,
+		})
+		r.Peers = len(z.Peers())
+		for _, a := range z.LocalAddrs() {
+			r.Local = append(r.Local, a.String())
+		}
 	}
 	if err := m.pump.Err(); err != nil {
 		r.State, r.Error = "down", err.Error()

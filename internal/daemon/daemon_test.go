@@ -14,6 +14,7 @@ import (
 	"border-router/internal/api"
 	"border-router/internal/config"
 	"border-router/internal/node"
+	"border-router/zep"
 )
 
 // testConfig is a router without privileges, its radios on free ports of loopback.
@@ -59,7 +60,7 @@ func run(t *testing.T, c *config.Config) (*Daemon, func() error) {
 }
 
 func (d *Daemon) url(i int) string {
-	return fmt.Sprintf("zep://%s?mode=client&pan=0x%04x&channel=%d&pace=off", d.meshes[i].radio.LocalAddrs()[0], d.meshes[i].pan, d.meshes[i].radio.Channel())
+	return fmt.Sprintf("zep://%s?mode=client&pan=0x%04x&channel=%d&pace=off", d.meshes[i].radio.(*zep.Radio).LocalAddrs()[0], d.meshes[i].pan, d.meshes[i].radio.Channel())
 }
 
 // join starts a device and waits for its address.
@@ -165,7 +166,7 @@ func TestRestart(t *testing.T) {
 	prefix, own := d.Prefix(0)
 	version := d.meshes[0].nd.ABROVersion()
 	// The same port again, since that is where the device sends.
-	c.Radios[0] = config.Radio("zep://" + d.meshes[0].radio.LocalAddrs()[0].String())
+	c.Radios[0] = config.Radio("zep://" + d.meshes[0].radio.(*zep.Radio).LocalAddrs()[0].String())
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,17 +3,16 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"border-router/internal/config"
 	"border-router/internal/macsec"
+	"border-router/internal/radios"
 	"border-router/internal/state"
 	"border-router/ipv6"
 	"border-router/lowpan"
 	"border-router/nd"
 	"border-router/router"
-	"border-router/zep"
 )
 
 // A mesh is one radio with its adaptation layer, its neighbor discovery and its port.
@@ -25,7 +24,7 @@ type mesh struct {
 	addr   netip.Addr   // ours in it
 	pan    uint16
 
-	radio  *zep.Radio
+	radio  radios.Radio
 	keeper *macsec.Keeper // nil: frames are not secured
 	iface  *lowpan.Interface
 	pump   *lowpan.Pump
@@ -44,30 +43,34 @@ func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
 // newMesh opens radio number i and builds the port on it.
 func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
 	m := &mesh{name: fmt.Sprintf("%s%d", radio.Scheme(), i), url: string(radio), prefix: prefix}
-	zc, err := zep.ParseURL(string(radio))
+	u, err := radios.Parse(string(radio))
 	if err != nil {
 		return nil, err
 	}
-	fixed := zc.EUI64 != 0
-	if !fixed {
-		if zc.EUI64, err = d.store.EUI64(m.name); err != nil {
+	set := u.Settings()
+	eui64 := set.EUI64
+	if eui64 == 0 {
+		if eui64, err = d.store.EUI64(m.name); err != nil {
 			return nil, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
 		}
 	}
-	m.lladdr = ipv6.EUI64(zc.EUI64)
+	m.lladdr = ipv6.EUI64(eui64)
 	m.addr = ipv6.WithIID(prefix, m.lladdr.IID())
-	m.pan = zc.PAN
-	zc.Logger = d.log
-	zc.Impair = impair
-	zc.Tap = d.bus.Frames(m.name)
-	d.macDefaults(string(radio), &zc)
-	peers := newKeptPeers(d.store, m.name)
-	zc.Known, zc.OnPeer = peers.list(), peers.changed
+	m.pan = set.PAN
 	var security *lowpan.Security
-	if m.keeper, security, err = d.security(m.name, zc.EUI64, fixed); err != nil {
+	if m.keeper, security, err = d.security(m.name, eui64, set.EUI64 != 0); err != nil {
 		return nil, err
 	}
-	if m.radio, err = zep.Open(zc); err != nil {
+	peers := newKeptPeers(d.store, m.name)
+	if m.radio, err = u.Open(radios.Options{
+		EUI64:  eui64,
+		Tap:    d.bus.Frames(m.name),
+		Logger: d.log,
+		MAC:    &radios.MAC{Retries: d.cfg.MAC.Retries, AckWait: d.cfg.MAC.AckWait, Pace: d.cfg.MAC.Pace},
+		Known:  peers.list(),
+		OnPeer: peers.changed,
+		Impair: impair,
+	}); err != nil {
 		return nil, err
 	}
 
@@ -85,9 +88,9 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		Recovery: recovery,
 		Security: security,
 		Name:     m.name,
-		EUI64:    zc.EUI64,
-		Short:    zc.Short,
-		PAN:      zc.PAN,
+		EUI64:    eui64,
+		Short:    set.Short,
+		PAN:      set.PAN,
 		Logger:   d.log,
 		Rand:     seeded(),
 		Limits: lowpan.Limits{
@@ -204,27 +207,6 @@ var onLinkModes = map[config.OnLink]nd.OnLinkMode{
 	config.OnLinkAuto:   nd.OnLinkAuto,
 	config.OnLinkNever:  nd.OnLinkNever,
 	config.OnLinkAlways: nd.OnLinkAlways,
-}
-
-// macDefaults applies the [mac] section where the URL says nothing.
-func (d *Daemon) macDefaults(raw string, zc *zep.Config) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return // zep.ParseURL has told
-	}
-	said := u.Query()
-	if !said.Has("retries") {
-		zc.MaxFrameRetries = d.cfg.MAC.Retries
-		if zc.MaxFrameRetries == 0 {
-			zc.MaxFrameRetries = -1
-		}
-	}
-	if !said.Has("ackwait") && d.cfg.MAC.AckWait > 0 {
-		zc.AckWait = d.cfg.MAC.AckWait
-	}
-	if !said.Has("pace") {
-		zc.Pace = d.cfg.MAC.Pace
-	}
 }
 
 // recordOf and ndRecord turn a registration into the form in which it is kept, and back.

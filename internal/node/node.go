@@ -22,11 +22,11 @@ import (
 	"border-router/internal/config"
 	"border-router/internal/hoststack"
 	"border-router/internal/macsec"
+	"border-router/internal/radios"
 	"border-router/internal/state"
 	"border-router/ipv6"
 	"border-router/lowpan"
 	"border-router/router"
-	"border-router/zep"
 )
 
 // CoAPPort is the UDP port of CoAP (RFC 7252 section 6.1).
@@ -117,20 +117,20 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	open := cfg.Open
 	if open == nil {
-		zc, err := zep.ParseURL(cfg.Radio)
+		u, err := radios.Parse(cfg.Radio)
 		if err != nil {
 			return nil, err
 		}
+		set := u.Settings()
 		if cfg.EUI64 == 0 {
-			cfg.EUI64 = zc.EUI64
+			cfg.EUI64 = set.EUI64
 		}
 		if cfg.Short == 0 {
-			cfg.Short = zc.Short
+			cfg.Short = set.Short
 		}
-		cfg.PAN = zc.PAN
+		cfg.PAN = set.PAN
 		open = func(eui64 uint64, short uint16) (ieee802154.Radio, error) {
-			zc.EUI64, zc.Short, zc.Logger = eui64, short, log
-			return zep.Open(zc)
+			return u.Open(radios.Options{EUI64: eui64, Short: short, Logger: log})
 		}
 	}
 	fixed := cfg.EUI64 != 0

@@ -1,0 +1,8 @@
+// Package radios opens the radio that a URL names, whatever kind it is, so that the daemon
+// and the device need not know the kinds:
+//
+//	zep://[::1]:17754?mode=hub&channel=26&pan=0x0023
+//
+// [Parse] reads the URL and says what stands in it; [URL.Open] opens the radio with what
+// the program adds. The grammar of each kind is that of its package.
+package radios
