@@ -1,0 +1,250 @@
+package spinel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"border-router/internal/serial"
+)
+
+// probeWait is how long an answer at one rate is waited for.
+const probeWait = time.Second
+
+// dial opens the line that c names.
+func (c *Config) dial(ctx context.Context) (Line, error) {
+	if c.Addr != "" {
+		ctx, cancel := context.WithTimeout(ctx, backoffMax)
+		defer cancel()
+		return serial.Dial(ctx, c.Addr)
+	}
+	return serial.Open(c.Port)
+}
+
+// supervise opens the dongle again and again until the radio is closed.
+func (r *Radio) supervise() {
+	wait := time.Duration(0)
+	for {
+		select {
+		case <-time.After(wait):
+		case <-r.ctx.Done():
+			return
+		}
+		upSince, err := r.run()
+		if r.ctx.Err() != nil {
+			return
+		}
+		switch {
+		case upSince.IsZero():
+			r.failed(err)
+			wait = min(max(2*wait, backoffMin), backoffMax)
+		case time.Since(upSince) >= stable:
+			r.lost(err)
+			wait = 0
+		default:
+			r.lost(err)
+			wait = min(max(2*wait, backoffMin), backoffMax)
+		}
+	}
+}
+
+// failed notes that the dongle could not be opened; each reason is told once.
+func (r *Radio) failed(err error) {
+	r.mu.Lock()
+	r.dongle.Failed++
+	text := err.Error()
+	fresh := text != r.lastErr
+	r.lastErr = text
+	info := r.info
+	r.mu.Unlock()
+	if !fresh {
+		return
+	}
+	r.log.Warn("dongle not up; trying on", "err", err)
+	if r.cfg.OnState != nil {
+		r.cfg.OnState(false, err, info)
+	}
+}
+
+func (r *Radio) lost(err error) {
+	r.mu.Lock()
+	r.dongle.Lost++
+	if errors.Is(err, ErrRestarted) {
+		r.dongle.Restarts++
+	}
+	r.lastErr = err.Error()
+	info := r.info
+	r.mu.Unlock()
+	r.log.Warn("dongle lost; opening it again", "err", err)
+	if r.cfg.OnState != nil {
+		r.cfg.OnState(false, err, info)
+	}
+}
+
+// run opens the dongle and keeps it. It returns since when it was up, the zero time for
+// never, and why it is not any more.
+func (r *Radio) run() (up time.Time, err error) {
+	s, baud, err := r.connect()
+	if err != nil {
+		return up, err
+	}
+	defer s.close()
+	stop := context.AfterFunc(r.ctx, func() { s.die(net.ErrClosed) })
+	defer stop()
+
+	r.mu.Lock()
+	applied, changes := r.want.clone(), r.changes
+	r.mu.Unlock()
+	info, err := s.start(r.ctx, applied)
+	if err != nil {
+		if errors.Is(err, ErrSilent) && baud > 0 {
+			err = fmt.Errorf("start the dongle at %d baud: %w", baud, err)
+		} else {
+			err = fmt.Errorf("start the dongle: %w", err)
+		}
+		return up, err
+	}
+	info.Baud = baud
+
+	r.mu.Lock()
+	r.info = info
+	r.s = s
+	r.dongle.Opened++
+	r.lastErr = ""
+	if r.want.ext == 0 {
+		r.mac.SetAddress(info.EUI64, r.want.short, r.want.pan)
+	}
+	turn := r.turn
+	r.turn = make(chan struct{})
+	r.mu.Unlock()
+	close(turn)
+	r.log.Info("dongle up", "firmware", info.Version, "eui64", fmt.Sprintf("%016x", info.EUI64), "caps", info.Caps.String(),
+		"channel", applied.channel, "baud", baud)
+	if r.cfg.OnState != nil {
+		r.cfg.OnState(true, nil, info)
+	}
+	up = time.Now()
+	err = r.keep(s, applied, changes, &info)
+	s.die(err) // before r.s goes, so that whoever has it does not wait on it
+	r.mu.Lock()
+	r.s = nil
+	r.mu.Unlock()
+	return up, err
+}
+
+// keep watches over a dongle that is up until it is lost.
+func (r *Radio) keep(s *session, applied *state, changes int, info *Info) error {
+	t := time.NewTicker(r.cfg.Keepalive)
+	defer t.Stop()
+	for {
+		r.mu.Lock()
+		var next *state
+		if changes != r.changes {
+			next, changes = r.want.clone(), r.changes
+		}
+		r.mu.Unlock()
+		if next != nil {
+			if err := s.update(r.ctx, applied, next, info); err != nil {
+				return err
+			}
+			applied = next
+		}
+		select {
+		case <-r.changed:
+			continue
+		case <-t.C:
+		case <-s.resetC: // stale, or the dongle really restarted
+		case <-r.suspect:
+		case <-s.dead:
+			return s.err
+		}
+		if err := s.check(r.ctx, applied); err != nil {
+			return err
+		}
+	}
+}
+
+// update brings the dongle from one state to another.
+func (s *session) update(ctx context.Context, from, to *state, info *Info) error {
+	a, b := *from, *to
+	a.pending, b.pending, a.match, b.match = nil, nil, false, false
+	if a.channel != b.channel || a.pan != b.pan || a.short != b.short || a.ext != b.ext || a.power != b.power {
+		if err := s.apply(ctx, &b, info); err != nil {
+			return err
+		}
+	}
+	if from.match != to.match {
+		return s.applyMatch(ctx, to)
+	}
+	for p := range to.pending {
+		if _, ok := from.pending[p]; !ok {
+			if err := s.match(ctx, CmdInsert, p); err != nil {
+				return err
+			}
+		}
+	}
+	for p := range maps.Keys(from.pending) {
+		if _, ok := to.pending[p]; !ok {
+			if err := s.match(ctx, CmdRemove, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// connect opens the line and finds the rate at which something answers; baud is 0 where the
+// line has none.
+func (r *Radio) connect() (s *session, baud int, err error) {
+	line, err := r.cfg.Dial(r.ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := line.SetBaud(r.rates[0]); errors.Is(err, errors.ErrUnsupported) {
+		return newSession(line, r), 0, nil
+	} else if err != nil {
+		_ = line.Close()
+		return nil, 0, err
+	}
+	if len(r.rates) == 1 {
+		return newSession(line, r), r.rates[0], nil
+	}
+	var heard []string
+	for i, rate := range r.rates {
+		if i > 0 {
+			// Each rate has a session of its own, so that nothing of the one before is in it.
+			if line, err = r.cfg.Dial(r.ctx); err == nil {
+				err = line.SetBaud(rate)
+			}
+			if err != nil {
+				if line != nil && !errors.Is(err, fs.ErrNotExist) {
+					_ = line.Close()
+				}
+				return nil, 0, err
+			}
+		}
+		_ = line.Discard()
+		s := newSession(line, r)
+		if s.probe(r.ctx, probeWait) {
+			r.rates = slices.Concat([]int{rate}, r.rates[:i], r.rates[i+1:])
+			return s, rate, nil
+		}
+		dead := s.isDead()
+		s.close()
+		if dead && !errors.Is(s.err, net.ErrClosed) {
+			return nil, 0, s.err
+		}
+		if r.ctx.Err() != nil {
+			return nil, 0, net.ErrClosed
+		}
+		heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.heard()))
+	}
+	return nil, 0, fmt.Errorf("%s: %w: %s; is OpenThread RCP firmware on it, and is the rate another (baud=) or flow control needed (flow=rtscts)?",
+		r.cfg.Name, ErrSilent, strings.Join(heard, ", "))
+}
