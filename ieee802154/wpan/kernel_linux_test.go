@@ -1,0 +1,123 @@
+package wpan_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"border-router/ieee802154/wpan"
+	"border-router/ipv6"
+	"border-router/lowpan"
+	"border-router/nd"
+	"border-router/router"
+)
+
+// TestKernelNode is a router on wpan1 with the kernel's own 6LoWPAN as its node: lowpan0 in
+// the network namespace "mesh", which whoever starts the test has made (with mac802154_hwsim,
+// say). The node takes its address from our router advertisement; ping goes both ways.
+func TestKernelNode(t *testing.T) {
+	if _, err := os.Stat("/sys/class/net/wpan1"); err != nil {
+		t.Skip("no interface wpan1 here: needs mac802154_hwsim and a kernel node in the namespace mesh")
+	}
+	mesh := func(args ...string) (string, error) {
+		out, err := exec.Command("ip", append([]string{"netns", "exec", "mesh"}, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	cfg, err := wpan.ParseURL("wpan://wpan1?channel=20&pan=0xabcd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	radio, err := wpan.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer radio.Close()
+	info := radio.Info()
+	t.Logf("opened in %v: %+v", time.Since(start), info)
+	if info.PAN != 0xabcd || info.Channel != 20 || info.EUI64 == 0 {
+		t.Errorf("info %+v", info)
+	}
+
+	prefix := netip.MustParsePrefix("2001:db8:6::/64")
+	ll := ipv6.EUI64(info.EUI64)
+	addr := ipv6.WithIID(prefix, ll.IID())
+	r := router.New(router.Config{})
+	loop := router.NewLoop(r)
+	var link *router.Link
+	var pump *lowpan.Pump
+	iface := lowpan.NewInterface(lowpan.InterfaceConfig{
+		Name: "wpan1", EUI64: info.EUI64, Short: info.Short, PAN: info.PAN,
+		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { link.Deliver(now, p, m) },
+		Wake:       func() { pump.Wake() },
+		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { link.LinkStatus(now, dst, ok) },
+	})
+	iface.SetContext(0, lowpan.Context{Prefix: prefix, Compress: true})
+	pump = lowpan.NewPump(iface, radio, loop.Post)
+	link = r.AddPort(router.PortConfig{Port: iface, Kind: router.Mesh, LinkLocal: []netip.Addr{ipv6.LinkLocal(ll)},
+		Prefixes: []netip.Prefix{prefix}, Machines: []router.Machine{iface}})
+	link.SetNeighbors(nd.NewRouter(nd.RouterConfig{LinkAddr: ll, Addrs: []netip.Addr{addr}, Prefix: prefix,
+		ABROVersion: 1, ABROAddr: addr, Name: "wpan1",
+		Contexts: []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: time.Hour}}}, link, link))
+	r.AddAddress(addr)
+
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { loop.Run(ctx); close(done) }()
+	pump.Start()
+	defer func() {
+		radio.Close()
+		pump.Close()
+		stop()
+		<-done
+	}()
+
+	// The node asks for a router when its interface comes up.
+	out, err := mesh("sh", "-c", "ip link set lowpan0 down; ip link set lowpan0 up")
+	if err != nil {
+		t.Fatalf("node: %v\n%s", err, out)
+	}
+	var node string
+	for begin := time.Now(); node == "" && time.Since(begin) < 60*time.Second; time.Sleep(200 * time.Millisecond) {
+		out, _ = mesh("ip", "-6", "-o", "addr", "show", "dev", "lowpan0", "scope", "global", "-tentative")
+		for f := range strings.FieldsSeq(out) {
+			if p, err := netip.ParsePrefix(f); err == nil && prefix.Contains(p.Addr()) {
+				node = p.Addr().String()
+			}
+		}
+	}
+	if node == "" {
+		t.Fatalf("the node took no address from our router advertisement:\n%s", out)
+	}
+	t.Logf("node has %s after %v", node, time.Since(start))
+	for _, size := range []int{8, 1200} {
+		for _, dst := range []string{addr.String(), ipv6.LinkLocal(ll).String() + "%lowpan0"} {
+			out, err = mesh("ping", "-6", "-c", "5", "-i", "0.3", "-W", "5", "-s", fmt.Sprint(size), dst)
+			if err != nil || !strings.Contains(out, " 0% packet loss") {
+				t.Errorf("ping of %d bytes to %s: %v\n%s", size, dst, err, out)
+			} else {
+				t.Logf("ping of %d bytes to %s: %s", size, dst, strings.TrimSpace(out[strings.LastIndex(out, "rtt"):]))
+			}
+		}
+	}
+	t.Logf("radio %+v", radio.RadioStats())
+	_ = loop.Do(ctx, func(*router.Router) { t.Logf("lowpan %+v", iface.Stats()) })
+	// Down and up again behind our back.
+	if out, err := exec.Command("ip", "link", "set", "wpan1", "down").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for begin := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		if _, err = mesh("ping", "-6", "-c", "1", "-W", "1", addr.String()); err == nil {
+			t.Logf("reachable %v after the interface was taken down", time.Since(begin))
+			break
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatal("not reachable after the interface was taken down")
+		}
+	}
+}
