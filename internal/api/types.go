@@ -114,6 +114,9 @@ type Radio struct {
 	Short   string   `json:"short,omitempty"`
 	Local   []string `json:"local,omitempty"` // host:port that a ZEP radio listens on
 	Peers   int      `json:"peers"`           // of a hub
+
+	Since   *time.Time `json:"since,omitempty"` // of the state; none: since the start
+	Outages uint64     `json:"outages"`         // times that the radio went away and came back
 	Layer
 }
 

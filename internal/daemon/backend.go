@@ -334,6 +334,10 @@ func (m *mesh) status() *api.Radio {
 			r.Local = append(r.Local, a.String())
 		}
 	}
+	var since time.Time
+	if r.State, r.Error, since, r.Outages = m.health.state(); !since.IsZero() {
+		r.Since = &since
+	}
 	if err := m.pump.Err(); err != nil {
 		r.State, r.Error = "down", err.Error()
 	}

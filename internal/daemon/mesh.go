@@ -31,6 +31,7 @@ type mesh struct {
 	link   *router.Link
 	nd     *nd.Router
 	ghc    bool // RFC 7400 is in use
+	health health
 }
 
 // peer says what the node at ll, which has registered, understands.
@@ -41,36 +42,48 @@ func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
 }
 
 // newMesh opens radio number i and builds the port on it.
-func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (*mesh, error) {
-	m := &mesh{name: fmt.Sprintf("%s%d", radio.Scheme(), i), url: string(radio), prefix: prefix}
+func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
+	m := &mesh{name: fmt.Sprintf("%s%d", portName(radio.Scheme()), i), url: string(radio), prefix: prefix}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
 	u, err := radios.Parse(string(radio))
 	if err != nil {
 		return nil, err
 	}
 	set := u.Settings()
-	eui64 := set.EUI64
-	if eui64 == 0 {
+	m.pan = set.PAN
+	eui64, fixed := set.EUI64, set.EUI64 != 0
+	if !fixed && !u.HasOwnAddress() {
 		if eui64, err = d.store.EUI64(m.name); err != nil {
 			return nil, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
 		}
 	}
-	m.lladdr = ipv6.EUI64(eui64)
-	m.addr = ipv6.WithIID(prefix, m.lladdr.IID())
-	m.pan = set.PAN
-	var security *lowpan.Security
-	if m.keeper, security, err = d.security(m.name, eui64, set.EUI64 != 0); err != nil {
-		return nil, err
-	}
 	peers := newKeptPeers(d.store, m.name)
 	if m.radio, err = u.Open(radios.Options{
-		EUI64:  eui64,
-		Tap:    d.bus.Frames(m.name),
-		Logger: d.log,
-		MAC:    &radios.MAC{Retries: d.cfg.MAC.Retries, AckWait: d.cfg.MAC.AckWait, Pace: d.cfg.MAC.Pace},
-		Known:  peers.list(),
-		OnPeer: peers.changed,
-		Impair: impair,
+		EUI64:   eui64,
+		Tap:     d.bus.Frames(m.name),
+		Logger:  d.log,
+		MAC:     &radios.MAC{Retries: d.cfg.MAC.Retries, AckWait: d.cfg.MAC.AckWait, Pace: d.cfg.MAC.Pace},
+		OnState: func(up bool, err error) { m.health.changed(time.Now(), up, err) },
+		Known:   peers.list(),
+		OnPeer:  peers.changed,
+		Impair:  impair,
 	}); err != nil {
+		return nil, err
+	}
+	if a, ok := m.radio.(radios.Addressed); ok {
+		fixed = true
+		if eui64, err = d.ownAddress(m, a); err != nil {
+			return nil, err
+		}
+	}
+	m.lladdr = ipv6.EUI64(eui64)
+	m.addr = ipv6.WithIID(prefix, m.lladdr.IID())
+	var security *lowpan.Security
+	if m.keeper, security, err = d.security(m.name, eui64, fixed); err != nil {
 		return nil, err
 	}
 

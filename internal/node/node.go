@@ -132,6 +132,14 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		open = func(eui64 uint64, short uint16) (ieee802154.Radio, error) {
 			return u.Open(radios.Options{EUI64: eui64, Short: short, Logger: log})
 		}
+		if u.HasOwnAddress() {
+			r, eui64, err := openAddressed(u, cfg.Short, log)
+			if err != nil {
+				return nil, err
+			}
+			cfg.EUI64 = eui64
+			open = func(uint64, uint16) (ieee802154.Radio, error) { return r, nil }
+		}
 	}
 	fixed := cfg.EUI64 != 0
 	if !fixed {
@@ -203,6 +211,25 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	return n, nil
 }
+
+// openAddressed opens a radio with an address of its own and waits for it.
+func openAddressed(u *radios.URL, short uint16, log *slog.Logger) (radios.Radio, uint64, error) {
+	r, err := u.Open(radios.Options{Short: short, Logger: log})
+	if err != nil {
+		return nil, 0, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), firstAnswer)
+	defer cancel()
+	eui64, err := r.(radios.Addressed).Address(ctx)
+	if err != nil {
+		r.Close()
+		return nil, 0, fmt.Errorf("radio %s did not tell its address within %v: %w", u, firstAnswer, err)
+	}
+	return r, eui64, nil
+}
+
+// firstAnswer is how long a radio may take to tell its address.
+const firstAnswer = 10 * time.Second
 
 // nameResource tells which device this is; its title says so in /.well-known/core.
 func nameResource(name string) *coap.Resource {

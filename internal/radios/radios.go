@@ -1,6 +1,7 @@
 package radios
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -41,6 +42,10 @@ type Options struct {
 	// of the radio.
 	MAC *MAC
 
+	// OnState, where set, is told when a radio that can go away came up and went down, with
+	// the reason.
+	OnState func(up bool, err error)
+
 	// Known, OnPeer and Impair are for ZEP; see [zep.Config].
 	Known  []zep.KnownPeer
 	OnPeer func(p zep.KnownPeer, gone bool)
@@ -58,13 +63,18 @@ type MAC struct {
 type URL struct {
 	text     string
 	settings Settings
+	burnt    bool // the radio has an address of its own
 	query    url.Values
 	open     func(u *URL, o Options) (Radio, error)
 }
 
 // kinds are the kinds of radio by scheme.
 var kinds = map[string]func(text string) (*URL, error){
-	"zep": parseZEP,
+	"zep":        parseZEP,
+	"spinel":     parseSpinel,
+	"spinel+tcp": parseSpinel,
+	"slip":       parseSlip,
+	"slip+tcp":   parseSlip,
 }
 
 // Schemes returns the schemes that [Parse] takes, in order.
@@ -86,6 +96,16 @@ func Parse(text string) (*URL, error) {
 		u.query = p.Query()
 	}
 	return u, nil
+}
+
+// HasOwnAddress reports whether the radio has an extended address of its own, which cannot
+// be chosen: an opened one then implements [Addressed].
+func (u *URL) HasOwnAddress() bool { return u.burnt }
+
+// Addressed is a radio with an extended address of its own.
+type Addressed interface {
+	// Address waits until the radio has told its address.
+	Address(ctx context.Context) (eui64 uint64, err error)
 }
 
 // String returns the text that was parsed.
