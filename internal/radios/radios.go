@@ -152,5 +152,13 @@ func openZEP(u *URL, c zep.Config, o Options) (Radio, error) {
 			c.Pace = m.Pace
 		}
 	}
-	return zep.Open(c)
+	return opened(zep.Open(c))
+}
+
+// opened turns the nil pointer beside an error into a nil Radio.
+func opened[R Radio](r R, err error) (Radio, error) {
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }

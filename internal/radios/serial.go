@@ -25,7 +25,7 @@ func parseSpinel(text string) (*URL, error) {
 			if o.OnState != nil {
 				c.OnState = func(up bool, err error, _ spinel.Info) { o.OnState(up, err) }
 			}
-			return spinel.Open(c)
+			return opened(spinel.Open(c))
 		},
 	}, nil
 }
