@@ -64,6 +64,8 @@ type Config struct {
 
 	Tap    ieee802154.TapFunc // sees every MAC frame; nil: none
 	Logger *slog.Logger       // nil: discard
+
+	probeWait, doneSlack time.Duration // tests; 0: the constants
 }
 
 // DongleStats are counters that other radios do not have.
@@ -191,7 +193,8 @@ func Open(cfg Config) (*Radio, error) {
 	for _, d := range []struct {
 		v   *time.Duration
 		def time.Duration
-	}{{&cfg.Lifetime, DefaultLifetime}, {&cfg.Keepalive, DefaultKeepalive}, {&cfg.TxTimeout, DefaultTxTimeout}} {
+	}{{&cfg.Lifetime, DefaultLifetime}, {&cfg.Keepalive, DefaultKeepalive}, {&cfg.TxTimeout, DefaultTxTimeout},
+		{&cfg.probeWait, probeWait}, {&cfg.doneSlack, doneSlack}} {
 		if *d.v <= 0 {
 			*d.v = d.def
 		}
@@ -223,7 +226,7 @@ func Open(cfg Config) (*Radio, error) {
 func (r *Radio) WaitUp(ctx context.Context) (Info, error) {
 	for {
 		r.mu.Lock()
-		s, turn, info, last := r.s, r.turn, r.info, r.lastErr
+		s, turn, info := r.s, r.turn, r.info
 		r.mu.Unlock()
 		if s != nil {
 			return info, nil
@@ -233,6 +236,9 @@ func (r *Radio) WaitUp(ctx context.Context) (Info, error) {
 		case <-r.ctx.Done():
 			return Info{}, net.ErrClosed
 		case <-ctx.Done():
+			r.mu.Lock()
+			last := r.lastErr
+			r.mu.Unlock()
 			if last != "" {
 				return Info{}, fmt.Errorf("%w: %s", ctx.Err(), last)
 			}

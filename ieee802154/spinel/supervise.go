@@ -231,7 +231,7 @@ func (r *Radio) connect() (s *session, baud int, err error) {
 		}
 		_ = line.Discard()
 		s := newSession(line, r)
-		if s.probe(r.ctx, probeWait) {
+		if s.probe(r.ctx, r.cfg.probeWait) {
 			r.rates = slices.Concat([]int{rate}, r.rates[:i], r.rates[i+1:])
 			return s, rate, nil
 		}

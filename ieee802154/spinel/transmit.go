@@ -200,7 +200,7 @@ func (r *Radio) attempt(s *session, t *ieee802154.TxFrame, wantAck bool) (Status
 		o.MaxRetries = uint8(retries)
 		retries = 0
 	}
-	wait := doneSlack + time.Duration(int(o.MaxRetries)+1)*doneWait
+	wait := r.cfg.doneSlack + time.Duration(int(o.MaxRetries)+1)*doneWait
 	r.gate.Lock()
 	defer r.gate.Unlock()
 	for backoffs, be := 0, minBE; ; {

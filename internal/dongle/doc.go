@@ -2,5 +2,5 @@
 // sends and receives through another radio, such as ZEP. So a user without hardware can try
 // what a dongle does, and drivers are tested against it.
 //
-// [Slip] is Contiki's slip-radio, 6LBR's fork of it, and serialradio.
+// [Spinel] is OpenThread RCP in raw MAC mode, [Slip] is Contiki's slip-radio, 6LBR's fork of it, and serialradio.
 package dongle
