@@ -54,7 +54,6 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		return nil, err
 	}
 	set := u.Settings()
-	m.pan = set.PAN
 	eui64, fixed := set.EUI64, set.EUI64 != 0
 	if !fixed && !u.HasOwnAddress() {
 		if eui64, err = d.store.EUI64(m.name); err != nil {
@@ -80,6 +79,10 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 			return nil, err
 		}
 	}
+	if r, ok := m.radio.(radios.Set); ok {
+		set = r.Settings()
+	}
+	m.pan = set.PAN
 	m.lladdr = ipv6.EUI64(eui64)
 	m.addr = ipv6.WithIID(prefix, m.lladdr.IID())
 	var security *lowpan.Security

@@ -138,6 +138,9 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 				return nil, err
 			}
 			cfg.EUI64 = eui64
+			if s, ok := r.(radios.Set); ok {
+				cfg.PAN, cfg.Short = s.Settings().PAN, s.Settings().Short
+			}
 			open = func(uint64, uint16) (ieee802154.Radio, error) { return r, nil }
 		}
 	}

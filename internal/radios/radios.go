@@ -68,7 +68,7 @@ type URL struct {
 	open     func(u *URL, o Options) (Radio, error)
 }
 
-// kinds are the kinds of radio by scheme.
+// kinds are the kinds of radio by scheme; wpan joins them on Linux.
 var kinds = map[string]func(text string) (*URL, error){
 	"zep":        parseZEP,
 	"spinel":     parseSpinel,
@@ -106,6 +106,12 @@ func (u *URL) HasOwnAddress() bool { return u.burnt }
 type Addressed interface {
 	// Address waits until the radio has told its address.
 	Address(ctx context.Context) (eui64 uint64, err error)
+}
+
+// Set is a radio that has settings of its own where the URL says nothing.
+type Set interface {
+	// Settings returns what is in force.
+	Settings() Settings
 }
 
 // String returns the text that was parsed.
