@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -104,6 +105,9 @@ func printStatus(w io.Writer, s api.Status) {
 				fmt.Fprintf(w, ", at %s, %d peers", strings.Join(r.Local, " and "), r.Peers)
 			}
 			fmt.Fprintln(w)
+			if r.Since != nil {
+				fmt.Fprintf(w, "             %s since %s, away %d times\n", r.State, r.Since.Format(time.DateTime), r.Outages)
+			}
 			if r.Error != "" {
 				fmt.Fprintf(w, "             %s\n", r.Error)
 			}
