@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"border-router/ieee802154"
+	"border-router/ieee802154/slipradio"
+	"border-router/internal/api"
+	"border-router/internal/config"
+	"border-router/internal/dongle"
+	"border-router/zep"
+)
+
+// An air is a ZEP medium with an emulated dongle on it, and the port of the dongle.
+type air struct {
+	hub *zep.Radio
+	pty *dongle.PTY
+	url string // for nodes
+}
+
+// firmware is an emulated dongle of any kind.
+type firmware interface {
+	Serve(io.ReadWriter) error
+	io.Closer
+}
+
+func newAir(t *testing.T, eui uint64, pan uint16, serve func(ieee802154.Radio) firmware) *air {
+	t.Helper()
+	listen := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
+	hub, err := zep.Open(zep.Config{Mode: zep.Hub, Listen: listen, EUI64: 0x02005e00000000ff, PAN: pan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &air{hub: hub, url: fmt.Sprintf("zep://%s?mode=client&pan=0x%04x", hub.LocalAddrs()[0], pan)}
+	client, err := zep.Open(zep.Config{Mode: zep.Client, Remote: hub.LocalAddrs(), EUI64: eui, PAN: pan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.pty, err = dongle.OpenPTY(); err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	d := serve(client)
+	served := make(chan struct{})
+	go func() { d.Serve(a.pty); close(served) }()
+	t.Cleanup(func() {
+		a.pty.Close()
+		client.Close()
+		d.Close()
+		<-served
+		hub.Close()
+	})
+	return a
+}
+
+func joinOverDongle(t *testing.T, c *config.Config, a *air, eui uint64) {
+	d, _ := run(t, c)
+	addr := join(t, a.url, eui)
+	for _, size := range []int{8, 1000} {
+		pingAll(t, d, addr, size)
+	}
+	s, err := d.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range s.Ports {
+		if p.Radio != nil && (p.Radio.State != "up" || p.Radio.Counters["acked"] == 0) {
+			t.Errorf("radio %+v", p.Radio)
+		}
+	}
+}
+
+func TestSpinelDongle(t *testing.T) {
+	const eui, pan = 0x02005e10000000d0, 0x0023
+	var rcp *dongle.Spinel
+	a := newAir(t, eui, pan, func(r ieee802154.Radio) firmware {
+		rcp = dongle.NewSpinel(dongle.SpinelConfig{Air: r, EUI64: eui})
+		return rcp
+	})
+	c := testConfig(t, config.Radio(fmt.Sprintf("spinel://%s?baud=460800&keepalive=200ms&pan=0x%04x", a.pty.Path, pan)))
+	d, _ := run(t, c)
+	addr := join(t, a.url, 0x02005e10000000e1)
+	for _, size := range []int{8, 1000} {
+		pingAll(t, d, addr, size)
+	}
+	// The firmware starts again behind a living line, silently. The router finds out, sets it
+	// up as before, and the registration stands.
+	rcp.Reset(false)
+	begin := time.Now()
+	for {
+		err := pingOnce(t.Context(), d, addr)
+		if err == nil {
+			break
+		}
+		if time.Since(begin) > 10*time.Second {
+			t.Fatalf("not reachable after the reset of the dongle: %v", err)
+		}
+	}
+	t.Logf("reachable %v after a silent reset", time.Since(begin).Round(10*time.Millisecond))
+	if s, err := d.Status(t.Context()); err != nil || s.Registrations != 1 {
+		t.Errorf("%d registrations after the reset, %v", s.Registrations, err)
+	}
+}
+
+func TestSlipDongle(t *testing.T) {
+	const eui, pan = 0x02005e10000000d1, 0xabcd
+	a := newAir(t, eui, pan, func(r ieee802154.Radio) firmware {
+		return dongle.NewSlip(dongle.SlipConfig{Air: r, EUI64: eui, Dialect: slipradio.Slip})
+	})
+	c := testConfig(t, config.Radio(fmt.Sprintf("slip://%s?pan=0x%04x&channel=26", a.pty.Path, pan)))
+	joinOverDongle(t, c, a, 0x02005e10000000e2)
+}
+
+// TestDongleAbsent starts a router whose dongle is not there: it runs and says so.
+func TestDongleAbsent(t *testing.T) {
+	c := testConfig(t, "spinel:///dev/border-router-no-such-port")
+	d, stop := run(t, c)
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		s, err := d.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := s.Ports[0].Radio; r.State == "down" && r.Error != "" {
+			break
+		} else if time.Now().After(end) {
+			t.Fatalf("radio %+v", r)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	patience := firstAnswer
+	firstAnswer = 200 * time.Millisecond
+	defer func() { firstAnswer = patience }()
+	if _, err := New(testConfig(t, "slip+tcp://127.0.0.1:1"), Options{}); err == nil {
+		t.Error("a radio whose address nobody knows was taken")
+	} else if errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// pingOnce sends one small ping and waits half a second for the answer.
+func pingOnce(ctx context.Context, d *Daemon, addr netip.Addr) (err error) {
+	err = errors.New("no answer")
+	if e := d.Ping(ctx, api.PingRequest{Addr: addr, Count: 1, Size: 8, Timeout: 0.5}, func(r api.PingReply) error {
+		if !r.Sent && r.Error == "" {
+			err = nil
+		}
+		return nil
+	}); e != nil {
+		return e
+	}
+	return err
+}
