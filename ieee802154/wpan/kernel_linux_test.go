@@ -1,8 +1,11 @@
 package wpan_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"border-router/ieee802154/wpan"
+	"border-router/internal/hoststack"
 	"border-router/ipv6"
 	"border-router/lowpan"
 	"border-router/nd"
@@ -64,11 +68,21 @@ func TestKernelNode(t *testing.T) {
 	link.SetNeighbors(nd.NewRouter(nd.RouterConfig{LinkAddr: ll, Addrs: []netip.Addr{addr}, Prefix: prefix,
 		ABROVersion: 1, ABROAddr: addr, Name: "wpan1",
 		Contexts: []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: time.Hour}}}, link, link))
+	stack, err := hoststack.New(hoststack.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stack.Close()
+	if err := stack.AddAddress(addr); err != nil {
+		t.Fatal(err)
+	}
+	host := r.AddPort(router.PortConfig{Port: stack, Kind: router.Host})
 	r.AddAddress(addr)
 
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { loop.Run(ctx); close(done) }()
+	stack.Start(loop.PostUplink, host.Deliver)
 	pump.Start()
 	defer func() {
 		radio.Close()
@@ -101,10 +115,12 @@ func TestKernelNode(t *testing.T) {
 			if err != nil || !strings.Contains(out, " 0% packet loss") {
 				t.Errorf("ping of %d bytes to %s: %v\n%s", size, dst, err, out)
 			} else {
-				t.Logf("ping of %d bytes to %s: %s", size, dst, strings.TrimSpace(out[strings.LastIndex(out, "rtt"):]))
+				_, statistics, _ := strings.Cut(out, "statistics ---\n")
+				t.Logf("ping of %d bytes to %s: %s", size, dst, strings.TrimSpace(statistics))
 			}
 		}
 	}
+	echo(t, stack, node)
 	t.Logf("radio %+v", radio.RadioStats())
 	_ = loop.Do(ctx, func(*router.Router) { t.Logf("lowpan %+v", iface.Stats()) })
 	// Down and up again behind our back.
@@ -120,4 +136,47 @@ func TestKernelNode(t *testing.T) {
 			t.Fatal("not reachable after the interface was taken down")
 		}
 	}
+}
+
+// echo sends 8 KiB over TCP to the node, which returns them.
+func echo(t *testing.T, stack *hoststack.Stack, node string) {
+	t.Helper()
+	server := exec.Command("ip", "netns", "exec", "mesh", "busybox", "nc", "-l", "-p", "7000", "-e", "cat")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var conn net.Conn
+	begin := time.Now()
+	for conn == nil {
+		var err error
+		if conn, err = stack.DialTCP(ctx, netip.MustParseAddrPort("["+node+"]:7000")); err != nil {
+			if ctx.Err() != nil {
+				t.Errorf("TCP to the node: %v", err)
+				return
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	want := make([]byte, 8<<10)
+	for i := range want {
+		want[i] = byte(i * 7)
+	}
+	if _, err := conn.Write(want); err != nil {
+		t.Error(err)
+		return
+	}
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("TCP echo: %v", err)
+		return
+	}
+	t.Logf("8 KiB to the node and back over TCP in %v", time.Since(begin))
 }
