@@ -374,6 +374,7 @@ func TestUsage(t *testing.T) {
 		{"sim --nodes 1 --classic 2", 2, "border-router: --classic 2: want at most --nodes, which is 1 (see `border-router sim --help`)\n"},
 		{"sim --loss 101%", 2, "border-router: invalid argument \"101%\" for \"--loss\" flag: want a percentage from 0 to 100 (see `border-router sim --help`)\n"},
 		{"node --nd 1", 2, "border-router: invalid argument \"1\" for \"--nd\" flag: want 6775 (registers its addresses) or 4861 (plain neighbor discovery, as lwIP) (see `border-router node --help`)\n"},
+		{"dongle --protocol usb", 2, "border-router: --protocol \"usb\": want spinel, slip, 6lbr or serialradio (see `border-router dongle --help`)\n"},
 		{"ping", 2, "border-router: say the address to ping (see `border-router ping --help`)\n"},
 		{"ping a b", 2, "border-router: unexpected argument \"b\" (see `border-router ping --help`)\n"},
 		{"ping host", 2, "border-router: \"host\": want an IPv6 address (see `border-router ping --help`)\n"},
