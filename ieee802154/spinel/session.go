@@ -67,6 +67,8 @@ type session struct {
 	dieOnce sync.Once
 	err     error // after dead
 
+	rx Received // the reader's own
+
 	wmu  sync.Mutex
 	wbuf []byte
 	fbuf []byte
@@ -192,7 +194,8 @@ func (s *session) input(b []byte) {
 			s.sink.drop(err.(Drop))
 			return
 		}
-		s.sink.received(&v)
+		s.rx = v
+		s.sink.received(&s.rx)
 	case PropLastStatus:
 		if st := Status(r.Packed()); st.IsReset() {
 			s.resets.Add(1)

@@ -44,12 +44,11 @@ func (r *Radio) supervise() {
 		case upSince.IsZero():
 			r.failed(err)
 			wait = min(max(2*wait, backoffMin), backoffMax)
-		case time.Since(upSince) >= stable:
-			r.lost(err)
-			wait = 0
 		default:
 			r.lost(err)
-			wait = min(max(2*wait, backoffMin), backoffMax)
+			if wait = 0; time.Since(upSince) < stable {
+				wait = backoffMin
+			}
 		}
 	}
 }

@@ -1,0 +1,319 @@
+package spinel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"border-router/ieee802154"
+	"border-router/internal/dongle"
+	"border-router/internal/serial"
+)
+
+// 6 and more: whatever happens to the dongle while frames are sent, they arrive, soon, and
+// nothing is left behind.
+func TestFaults(t *testing.T) {
+	times := 100
+	if testing.Short() {
+		times = 10
+	}
+	var swallow atomic.Int32
+	for _, c := range []struct {
+		name string
+		do   func(g *rig, i int)
+	}{
+		{"restart, announced", func(g *rig, i int) { g.dongle.Reset(true) }},
+		{"restart, unannounced", func(g *rig, i int) { g.dongle.Reset(false) }},
+		{"pulled out", func(g *rig, i int) { g.unplug(); g.plug() }},
+		{"garbage", func(g *rig, i int) {
+			b := bytes.Repeat([]byte{byte(i), 0x7e, 0x80, byte(i >> 1), 0x7d}, 200)
+			g.dongle.Inject(b[:len(b)-i])
+		}},
+		{"answer swallowed", func(g *rig, i int) { swallow.Store(1) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := newRig(t, dongle.SpinelConfig{Fault: func([]byte) dongle.SpinelFault {
+				return dongle.SpinelFault{Swallow: swallow.Add(-1) >= 0}
+			}}, Config{Keepalive: 20 * time.Millisecond, doneSlack: 20 * time.Millisecond})
+			g.up()
+			g.both()
+			goroutines, files := runtime.NumGoroutine(), openFiles(t)
+			worst := time.Duration(0)
+			for i := range times {
+				// A datagram of five fragments, with the fault in its middle.
+				var tx []ieee802154.TxFrame
+				for k := range 5 {
+					tx = append(tx, ieee802154.TxFrame{Data: g.frame(nodeExt, ownExt, strings.Repeat("f", 90)), More: k < 4})
+				}
+				start := time.Now()
+				sent := make(chan error, 1)
+				go func() { sent <- g.radio.Transmit(tx) }()
+				c.do(g, i)
+				if err := <-sent; err != nil {
+					t.Fatal(err)
+				}
+				for k := range tx {
+					if !tx[k].Status.OK() {
+						t.Fatalf("time %d, fragment %d: %v", i, k, tx[k].Status)
+					}
+					g.expect(g.node, tx[k].Data)
+				}
+				b := g.frame(ownExt, nodeExt, "and back")
+				for {
+					if g.try(b) {
+						break
+					}
+					if time.Since(start) > 2*time.Second {
+						t.Fatalf("time %d: not reachable after 2 s: %+v", i, g.radio.DongleStats())
+					}
+				}
+				worst = max(worst, time.Since(start))
+			}
+			g.eventually("no goroutine left", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
+			g.eventually("no descriptor left", func() bool { return openFiles(t) <= files+1 })
+			t.Logf("reachable again after %v at worst; %+v", worst, g.radio.DongleStats())
+		})
+	}
+}
+
+// try sends a frame to the router and reports whether it arrived within 100 ms.
+func (g *rig) try(b []byte) bool {
+	before := g.radio.RadioStats()
+	tx := []ieee802154.TxFrame{{Data: b}}
+	if err := g.node.Transmit(tx); err != nil {
+		return false
+	}
+	for range 50 {
+		if s := g.radio.RadioStats(); s.Delivered > before.Delivered {
+			g.expect(g.radio, b)
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	return false
+}
+
+func openFiles(t *testing.T) int {
+	d, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(d)
+}
+
+// Started without the dongle, the radio waits for it; frames wait for their lifetime.
+func TestLate(t *testing.T) {
+	var mu sync.Mutex
+	var states []string
+	g := newRig(t, dongle.SpinelConfig{}, Config{Lifetime: 150 * time.Millisecond, OnState: func(up bool, err error, i Info) {
+		mu.Lock()
+		defer mu.Unlock()
+		if states = append(states, "up"); !up {
+			states[len(states)-1] = err.Error()
+		}
+	}})
+	g.up()
+	g.unplug()
+	g.eventually("loss seen", func() bool { return !g.radio.DongleStats().Up })
+	tx := []ieee802154.TxFrame{{Data: g.frame(nodeExt, ownExt, "x")}}
+	if err := g.radio.Transmit(tx); err != nil || tx[0].Status != ieee802154.TxSkipped {
+		t.Errorf("%v %v", err, tx[0].Status)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := g.radio.WaitUp(ctx); err == nil {
+		t.Error("up without a dongle")
+	}
+	g.plug()
+	g.up()
+	g.both()
+	mu.Lock()
+	defer mu.Unlock()
+	if len(states) < 4 || states[0] != "up" || !strings.Contains(states[1], "gone") || !strings.Contains(states[2], "plugged in") || states[len(states)-1] != "up" {
+		t.Errorf("states %q", states)
+	}
+	if d := g.radio.DongleStats(); d.Expired != 1 || d.Lost != 1 || d.Failed == 0 || d.Opened != 2 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// A dongle that has crashed behind its port says nothing; it is opened anew until it does.
+func TestSilent(t *testing.T) {
+	g := newRig(t, dongle.SpinelConfig{}, Config{})
+	g.up()
+	g.dongle.Mute(true)
+	g.eventually("silence noticed", func() bool { return g.radio.DongleStats().Lost == 1 })
+	g.dongle.Mute(false)
+	g.up()
+	g.both()
+}
+
+// A ratedLine has a rate, as no pseudo-terminal has: at another only garbage passes.
+type ratedLine struct {
+	*serial.Port
+	rate, want int
+}
+
+func (l *ratedLine) SetBaud(n int) error { l.rate = n; return l.Port.SetBaud(n) }
+
+func (l *ratedLine) Read(b []byte) (int, error) {
+	n, err := l.Port.Read(b)
+	if l.rate != l.want {
+		for i := range b[:n] {
+			b[i] = b[i]*7 + 3
+		}
+	}
+	return n, err
+}
+
+func (l *ratedLine) Write(b []byte) (int, error) {
+	if l.rate != l.want {
+		b = bytes.Repeat([]byte{0xf7}, len(b))
+	}
+	return l.Port.Write(b)
+}
+
+func TestProbe(t *testing.T) {
+	for _, c := range []struct {
+		want, dials int
+		text        []string
+	}{
+		{460800, 1, nil},
+		{1000000, 3, nil},
+		{57600, 4, []string{"at 460800 baud", "at 115200 baud", "at 1000000 baud", "at 921600 baud", "baud=", "flow=rtscts"}},
+	} {
+		g := newRig(t, dongle.SpinelConfig{}, Config{})
+		g.up()
+		g.radio.Close()
+		dials := atomic.Int32{}
+		r, err := Open(Config{Name: "ttyX", probeWait: 100 * time.Millisecond, Dial: func(context.Context) (Line, error) {
+			dials.Add(1)
+			p, err := serial.Open(serial.Config{Path: g.link})
+			if err != nil {
+				return nil, err
+			}
+			return &ratedLine{Port: p, want: c.want}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 700*time.Millisecond)
+		info, err := r.WaitUp(ctx)
+		cancel()
+		r.Close()
+		if c.text == nil {
+			if err != nil || info.Baud != c.want || int(dials.Load()) != c.dials {
+				t.Errorf("%d baud: %+v %v, %d times", c.want, info, err, dials.Load())
+			}
+			continue
+		}
+		if err == nil {
+			t.Fatalf("%d baud: found", c.want)
+		}
+		for _, s := range c.text {
+			if !strings.Contains(err.Error(), s) {
+				t.Errorf("%v\nhas no %q", err, s)
+			}
+		}
+	}
+}
+
+func TestTCP(t *testing.T) {
+	g := newRig(t, dongle.SpinelConfig{}, Config{})
+	g.up()
+	g.radio.Close()
+	g.unplug()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var last atomic.Pointer[net.Conn]
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			last.Store(&c)
+			g.dongle.Serve(c)
+			c.Close()
+		}
+	}()
+	cfg, err := ParseURL("spinel+tcp://" + l.Addr().String() + "?eui64=0200000000000002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g.radio, err = Open(cfg); err != nil {
+		t.Fatal(err)
+	}
+	defer g.radio.Close()
+	if i := g.up(); i.Baud != 0 {
+		t.Errorf("%+v", i)
+	}
+	g.both()
+	(*last.Load()).Close()
+	g.eventually("connected again", func() bool { return g.radio.DongleStats().Opened == 2 })
+	g.both()
+}
+
+// A firmware that is no radio says what it is.
+func TestFirmware(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	go func() {
+		var dec Decoder
+		buf := make([]byte, 256)
+		for {
+			n, err := b.Read(buf)
+			if err != nil {
+				return
+			}
+			for in := buf[:n]; len(in) > 0; {
+				f, k, _ := dec.Next(in)
+				in = in[k:]
+				if f == nil {
+					continue
+				}
+				q, _ := ParseFrame(f)
+				answer := Frame{TID: q.TID, Command: CmdIs, Property: q.Property, Value: []byte{3, 1}}
+				if q.Command == CmdReset {
+					answer.Property, answer.Value = PropLastStatus, []byte{112}
+				}
+				out, _ := answer.AppendBinary(nil)
+				b.Write(AppendHDLC(nil, out))
+			}
+		}
+	}()
+	var once sync.Once
+	r, err := Open(Config{Name: "pipe", Dial: func(context.Context) (l Line, err error) {
+		err = errors.New("busy")
+		once.Do(func() { l, err = pipeLine{a}, nil })
+		return l, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for end := time.Now().Add(3 * time.Second); r.DongleStats().Failed == 0 && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !strings.Contains(r.lastErr, "speaks Spinel 3.1") && r.lastErr != "busy" {
+		t.Errorf("%v", r.lastErr)
+	}
+}
+
+type pipeLine struct{ net.Conn }
+
+func (pipeLine) SetBaud(int) error { return errors.ErrUnsupported }
+func (pipeLine) Discard() error    { return nil }
