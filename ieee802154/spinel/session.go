@@ -75,7 +75,6 @@ type session struct {
 
 	askMu   sync.Mutex
 	askTID  uint8
-	askBuf  []byte
 	askWake chan struct{}
 
 	txTID     uint8  // Transmit's own
