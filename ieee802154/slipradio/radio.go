@@ -27,7 +27,7 @@ const (
 	// DefaultLifetime is how long a frame waits for a radio that is away.
 	DefaultLifetime  = 5 * time.Second
 	DefaultHandshake = 5 * time.Second // until the first answer
-	DefaultKeepalive = 5 * time.Second
+	DefaultKeepalive = time.Second
 	// DefaultAckWait covers two serial lines at 115200 bit/s, the latency timer of a USB
 	// adapter and the air.
 	DefaultAckWait = 60 * time.Millisecond

@@ -25,7 +25,6 @@ type event struct {
 	version string
 	dialect Dialect
 	uptime  uint64
-	restart bool
 }
 
 const (

@@ -14,7 +14,7 @@ const (
 	// its buffer of 2 KiB overruns.
 	windowBytes = 1024
 
-	sendTwice   = 2 // times a frame without report is given to the radio
+	sendTwice   = 2 // times a frame without report is given to a radio that is there
 	queueTries  = 8 // times a frame is offered to a radio whose queue is full
 	queuePause  = 20 * time.Millisecond
 	csmaTries   = 5 // 1 + macMaxCSMABackoffs
@@ -45,6 +45,7 @@ type txState struct {
 	sid     int16 // -1: not under way
 	sent    uint8 // times given to the radio
 	full    uint8 // times the radio's queue was full
+	silent  uint8 // times no report came
 	notTill time.Time
 	dst     ieee802154.Addr // zero: for everybody
 }
@@ -339,7 +340,7 @@ func (r *Radio) settle(now time.Time, t *ieee802154.TxFrame, st *txState) {
 		s.state, s.until = slotStale, now.Add(r.cfg.Timeout)
 		st.sid = -1
 		r.dongle.Timeouts++
-		if st.sent >= sendTwice {
+		if st.silent++; st.silent >= sendTwice {
 			r.count(t, ieee802154.TxNoAck)
 		}
 	}
