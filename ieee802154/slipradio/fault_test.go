@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -18,13 +19,10 @@ import (
 	"border-router/internal/dongle"
 )
 
+var faults = flag.Int("faults", 20, "how often each fault is made")
+
 // rounds is how often each fault is made in one run.
-func rounds() int {
-	if testing.Short() {
-		return 10
-	}
-	return 100
-}
+func rounds() int { return *faults }
 
 // send sends one frame to the node and returns its status.
 func send(t testing.TB, r *slipradio.Radio, seq int) ieee802154.TxStatus {

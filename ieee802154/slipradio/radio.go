@@ -204,7 +204,7 @@ func Open(cfg Config) (*Radio, error) {
 func (r *Radio) WaitUp(ctx context.Context) (Info, error) {
 	for {
 		r.mu.Lock()
-		up, s, info, last := r.up, r.s, r.info, r.lastErr
+		up, s, info := r.up, r.s, r.info
 		r.mu.Unlock()
 		if s != nil {
 			return info, nil
@@ -214,6 +214,9 @@ func (r *Radio) WaitUp(ctx context.Context) (Info, error) {
 		case <-r.ctx.Done():
 			return Info{}, net.ErrClosed
 		case <-ctx.Done():
+			r.mu.Lock()
+			last := r.lastErr // of the time that was waited
+			r.mu.Unlock()
 			if last != "" {
 				return Info{}, fmt.Errorf("%w: %s", ctx.Err(), last)
 			}

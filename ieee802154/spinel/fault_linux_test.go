@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"os"
 	"runtime"
@@ -18,13 +19,12 @@ import (
 	"border-router/internal/serial"
 )
 
+var faults = flag.Int("faults", 20, "how often each fault is made; 100 takes more than a minute")
+
 // 6 and more: whatever happens to the dongle while frames are sent, they arrive, soon, and
 // nothing is left behind.
 func TestFaults(t *testing.T) {
-	times := 100
-	if testing.Short() {
-		times = 10
-	}
+	times := *faults
 	var swallow atomic.Int32
 	for _, c := range []struct {
 		name string

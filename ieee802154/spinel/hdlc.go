@@ -2,9 +2,9 @@ package spinel
 
 // HDLC-lite: frames between flags, with a checksum and escapes.
 const (
-	flag   = 0x7e
-	escape = 0x7d
-	xor    = 0x20
+	flagByte = 0x7e
+	escape   = 0x7d
+	xor      = 0x20
 
 	// MaxFrame is the longest Spinel frame, in bytes without checksum.
 	MaxFrame = 1300
@@ -32,7 +32,7 @@ var fcsTable = func() (t [256]uint16) {
 
 // AppendHDLC appends frame with flags at both ends, escapes and checksum.
 func AppendHDLC(b, frame []byte) []byte {
-	b = append(b, flag)
+	b = append(b, flagByte)
 	c := uint16(fcsInit)
 	for _, v := range frame {
 		c = c>>8 ^ fcsTable[byte(c)^v]
@@ -41,12 +41,12 @@ func AppendHDLC(b, frame []byte) []byte {
 	c = ^c
 	b = appendEscaped(b, byte(c))
 	b = appendEscaped(b, byte(c>>8))
-	return append(b, flag)
+	return append(b, flagByte)
 }
 
 func appendEscaped(b []byte, v byte) []byte {
 	switch v {
-	case flag, escape, 0x11, 0x13, 0xf8: // flag, escape, XON, XOFF, and what some drivers take for a break
+	case flagByte, escape, 0x11, 0x13, 0xf8: // flag, escape, XON, XOFF, and what some drivers take for a break
 		return append(b, escape, v^xor)
 	}
 	return append(b, v)
@@ -75,7 +75,7 @@ func (d *Decoder) begin() { d.Reset(); d.started = true }
 // frame; then call it again with the rest of b. frame is valid until the next call.
 func (d *Decoder) Next(b []byte) (frame []byte, read int, err error) {
 	for i, v := range b {
-		if v == flag {
+		if v == flagByte {
 			n, ok, whole, long, began := d.n, d.fcs == fcsGood, !d.escaped, d.tooLong, d.started
 			d.begin()
 			switch {
