@@ -90,10 +90,19 @@ func (r *Router) icmpError(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, t
 	if !src.IsValid() {
 		return
 	}
-	msg := ipv6.AppendICMPError(r.scratch[:0], typ, code, param, p, src)
-	r.scratch = msg[:0]
+	msg := ipv6.AppendICMPError(r.takeScratch(), typ, code, param, p, src)
 	r.icmpSent++
 	r.originate(now, l, ipv6.Packet(msg))
+	r.scratch = msg[:0]
+}
+
+// takeScratch returns the buffer for one packet of ours; who takes it puts it back into
+// r.scratch once the packet is sent. While it is away another one is made: address
+// resolution for one packet may give up others, about which errors are sent meanwhile.
+func (r *Router) takeScratch() []byte {
+	b := r.scratch[:0]
+	r.scratch = nil
+	return b
 }
 
 // originate sends a packet that the router itself has built. via is the port for a

@@ -205,7 +205,7 @@ func (r *Router) inputLocal(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) 
 		r.badHeader(now, l, p, m, err)
 		return
 	}
-	if proto == ipv6.ProtoFragment && r.pings.expects(p.Src()) {
+	if proto == ipv6.ProtoFragment && p[off] == ipv6.ProtoICMPv6 && r.pings.expects(p.Src()) {
 		r.inputFragment(now, l, p, m)
 		return
 	}
@@ -230,6 +230,15 @@ func (r *Router) toHost(now time.Time, l *Link, p ipv6.Packet) {
 	case h == l:
 		// The host port's own packet to an address of its own: it need not have come here.
 		l.drop(DropLoop)
+	case len(p) > h.mtu && p.NextHeader() == ipv6.ProtoICMPv6:
+		// Put together in search of the answer to a ping of ours, which it is not.
+		for _, q := range fragment(p, h.mtu) {
+			if err := h.output(now, q, ipv6.LinkAddr{}); err != nil {
+				l.drop(err)
+				return
+			}
+		}
+		l.stats.Delivered++
 	default:
 		if err := h.output(now, p, ipv6.LinkAddr{}); err != nil {
 			l.drop(err)
@@ -298,9 +307,16 @@ func (r *Router) echo(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, off in
 		return
 	}
 	l.stats.Consumed++
-	reply := ipv6.AppendEchoReply(r.scratch[:0], p, src)
+	reply := ipv6.AppendEchoReply(r.takeScratch(), p, src)
+	if len(reply) <= l.mtu {
+		r.originate(now, l, ipv6.Packet(reply))
+	} else {
+		// The request came in fragments.
+		for _, q := range fragment(ipv6.Packet(reply), l.mtu) {
+			r.originate(now, l, q)
+		}
+	}
 	r.scratch = reply[:0]
-	r.originate(now, l, ipv6.Packet(reply))
 }
 
 // badHeader drops a packet for us whose extension headers do not hold, with the
