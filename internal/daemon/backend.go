@@ -228,6 +228,9 @@ func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.Pi
 			err = d.router.Ping(now, router.Ping{
 				Dst: req.Addr, Src: req.Source, Size: req.Size, HopLimit: uint8(req.HopLimit), ID: id, Seq: uint16(seq), Timeout: timeout,
 				Done: func(r router.PingResult) {
+					if r.Dup && len(results) >= cap(results)/2 {
+						return // the rest is for first answers, of which there must be one each
+					}
 					select {
 					case results <- r:
 					default: // emit has been stuck for a hundred answers: the client is gone

@@ -288,7 +288,7 @@ func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv
 			continue
 		}
 		if !ll.IsZero() {
-			m.iface.SetPeer(ll, m.peer(ll))
+			m.own(addr, ll)
 		}
 		rec, ok := m.nd.Record(addr)
 		if !ok {
@@ -301,6 +301,7 @@ func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv
 func (d *Daemon) unregistered(_ time.Time, l *router.Link, addr netip.Addr) {
 	for _, m := range d.meshes {
 		if m.link == l {
+			m.disown(addr)
 			d.store.DeleteRegistration(m.name, addr)
 		}
 	}

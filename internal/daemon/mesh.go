@@ -25,6 +25,7 @@ type mesh struct {
 	pan    uint16
 
 	radio  radios.Radio
+	peers  *keptPeers
 	keeper *macsec.Keeper // nil: frames are not secured
 	iface  *lowpan.Interface
 	pump   *lowpan.Pump
@@ -32,6 +33,34 @@ type mesh struct {
 	nd     *nd.Router
 	ghc    bool // RFC 7400 is in use
 	health health
+
+	// Who has which address registered, and how many each has. The interface remembers what
+	// those nodes understand, and only of so many.
+	owner map[netip.Addr]ipv6.LinkAddr
+	owned map[ipv6.LinkAddr]int
+}
+
+// own notes that the node at ll has registered addr, and tells the interface of it.
+func (m *mesh) own(addr netip.Addr, ll ipv6.LinkAddr) {
+	if m.owner[addr] != ll {
+		m.disown(addr)
+		m.owner[addr] = ll
+		m.owned[ll]++
+	}
+	m.iface.SetPeer(ll, m.peer(ll))
+}
+
+// disown undoes own: a node without registration is not known to have our contexts.
+func (m *mesh) disown(addr netip.Addr) {
+	ll, ok := m.owner[addr]
+	if !ok {
+		return
+	}
+	delete(m.owner, addr)
+	if m.owned[ll]--; m.owned[ll] == 0 {
+		delete(m.owned, ll)
+		m.iface.SetPeer(ll, lowpan.Peer{})
+	}
 }
 
 // peer says what the node at ll, which has registered, understands.
@@ -43,7 +72,10 @@ func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
 
 // newMesh opens radio number i and builds the port on it.
 func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
-	m := &mesh{name: fmt.Sprintf("%s%d", portName(radio.Scheme()), i), url: string(radio), prefix: prefix}
+	m := &mesh{
+		name: fmt.Sprintf("%s%d", portName(radio.Scheme()), i), url: string(radio), prefix: prefix,
+		owner: make(map[netip.Addr]ipv6.LinkAddr), owned: make(map[ipv6.LinkAddr]int),
+	}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -60,15 +92,15 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 			return nil, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
 		}
 	}
-	peers := newKeptPeers(d.store, m.name)
+	m.peers = newKeptPeers(d.store, m.name)
 	if m.radio, err = u.Open(radios.Options{
 		EUI64:   eui64,
 		Tap:     d.bus.Frames(m.name),
 		Logger:  d.log,
 		MAC:     &radios.MAC{Retries: d.cfg.MAC.Retries, AckWait: d.cfg.MAC.AckWait, Pace: d.cfg.MAC.Pace},
 		OnState: func(up bool, err error) { m.health.changed(time.Now(), up, err) },
-		Known:   peers.list(),
-		OnPeer:  peers.changed,
+		Known:   m.peers.list(),
+		OnPeer:  m.peers.changed,
 		Impair:  impair,
 	}); err != nil {
 		return nil, err
@@ -205,7 +237,11 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	}
 	m.nd.Restore(time.Now(), kept)
 	for i := range kept {
-		m.iface.SetPeer(kept[i].LinkAddr, m.peer(kept[i].LinkAddr))
+		if _, ok := m.nd.Record(kept[i].Addr); !ok {
+			d.store.DeleteRegistration(m.name, kept[i].Addr) // expired, or one too many by now
+		} else if !kept[i].LinkAddr.IsZero() {
+			m.own(kept[i].Addr, kept[i].LinkAddr)
+		}
 	}
 	return m, nil
 }
@@ -216,6 +252,9 @@ func (m *mesh) close() {
 	}
 	if m.radio != nil {
 		m.radio.Close()
+	}
+	if m.peers != nil {
+		m.peers.close()
 	}
 }
 

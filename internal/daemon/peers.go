@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"border-router/internal/state"
 	"border-router/zep"
@@ -16,9 +17,15 @@ type keptPeers struct {
 	store *state.Store
 	key   string
 
-	mu    sync.Mutex
-	peers map[netip.AddrPort]zep.KnownPeer
+	mu     sync.Mutex
+	peers  map[netip.AddrPort]zep.KnownPeer
+	timer  *time.Timer // of the next write, nil: nothing has changed
+	closed bool
 }
+
+// peersDelay is how long changes are gathered before the list is written: the radio, which
+// tells of each, has its lock held, and whoever makes up addresses can cause many.
+const peersDelay = 200 * time.Millisecond
 
 func newKeptPeers(store *state.Store, port string) *keptPeers {
 	k := &keptPeers{store: store, key: "zep/peers/" + port, peers: make(map[netip.AddrPort]zep.KnownPeer)}
@@ -40,7 +47,7 @@ func (k *keptPeers) list() []zep.KnownPeer {
 	return list
 }
 
-// changed is the radio's [zep.Config] OnPeer. The store writes later.
+// changed is the radio's [zep.Config] OnPeer. The list is written later.
 func (k *keptPeers) changed(p zep.KnownPeer, gone bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -49,7 +56,29 @@ func (k *keptPeers) changed(p zep.KnownPeer, gone bool) {
 	} else {
 		k.peers[p.Addr] = p
 	}
+	if k.timer == nil && !k.closed {
+		k.timer = time.AfterFunc(peersDelay, k.write)
+	}
+}
+
+// write gives the list to the store where it has changed.
+func (k *keptPeers) write() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.timer == nil {
+		return
+	}
+	k.timer.Stop()
+	k.timer = nil
 	if b, err := json.Marshal(k.list()); err == nil {
 		k.store.Put(k.key, b)
 	}
+}
+
+// close writes what has not been written yet. The radio must be closed.
+func (k *keptPeers) close() {
+	k.write()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closed = true
 }
