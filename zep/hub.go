@@ -164,7 +164,7 @@ func (r *Radio) learn(now time.Time, s *socket, from netip.AddrPort) *peer {
 	if len(t.list) >= t.max {
 		level = slog.LevelDebug // whoever makes up sources shall not fill the log
 		oldest := slices.MinFunc(t.list, func(a, b *peer) int { return a.heard.Compare(b.heard) })
-		r.forget(oldest)
+		r.forget(oldest, level)
 		r.hub.PeersEvicted++
 	}
 	p := &peer{addr: from, sock: s.index, heard: now}
@@ -175,7 +175,7 @@ func (r *Radio) learn(now time.Time, s *socket, from netip.AddrPort) *peer {
 	return p
 }
 
-func (r *Radio) forget(p *peer) {
+func (r *Radio) forget(p *peer, level slog.Level) {
 	t := &r.table
 	p.gone = true
 	if p.sniffer {
@@ -193,7 +193,7 @@ func (r *Radio) forget(p *peer) {
 			}
 		}
 	}
-	r.log.Info("zep: peer forgotten", "addr", p.addr)
+	r.log.Log(context.Background(), level, "zep: peer forgotten", "addr", p.addr)
 	if r.cfg.OnPeer != nil {
 		r.cfg.OnPeer(p.known(), true)
 	}
@@ -214,7 +214,7 @@ func (r *Radio) age(now time.Time) {
 			limit *= sniffersAge
 		}
 		if !p.fixed && now.Sub(p.heard) > limit {
-			r.forget(p)
+			r.forget(p, slog.LevelInfo)
 			r.hub.PeersAged++
 		}
 	}

@@ -3,6 +3,7 @@ package zep
 import (
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
@@ -401,8 +402,10 @@ func TestSniffer(t *testing.T) {
 func TestPeersAgeAndAreBounded(t *testing.T) {
 	var mu sync.Mutex
 	now := time.Unix(1000, 0)
+	var text strings.Builder // written with the hub's lock held
 	hub := openHub(t, func(c *Config) {
 		c.PeerAge, c.MaxPeers = time.Minute, 3
+		c.Logger = slog.New(slog.NewTextHandler(&text, nil))
 		c.now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
 	})
 	step := func(d time.Duration) { mu.Lock(); now = now.Add(d); mu.Unlock() }
@@ -434,6 +437,11 @@ func TestPeersAgeAndAreBounded(t *testing.T) {
 	}
 	if h := hub.HubStats(); h.PeersAged != 1 || h.PeersEvicted != 1 || h.PeersLearned != 5 {
 		t.Errorf("%+v", h)
+	}
+	hub.mu.Lock()
+	defer hub.mu.Unlock()
+	if n := strings.Count(text.String(), "peer forgotten"); n != 1 {
+		t.Errorf("%d lines in the log, want one for the peer that was silent and none for want of room:\n%s", n, text.String())
 	}
 	if n := len(hub.table.owners); n != 3 {
 		t.Errorf("%d owners", n)
