@@ -293,7 +293,7 @@ func (i *Interface) GrantCounters(limit uint32) {
 	s.limit = max(s.limit, limit)
 	if s.stalled && s.out.FrameCounter < s.limit {
 		s.stalled = false
-		if i.cfg.Wake != nil && (i.q.ready > 0 || i.current != nil || i.rec.waiting()) {
+		if i.cfg.Wake != nil && (i.q.ready > 0 || i.current != nil || i.rec.plain != nil || i.rec.waiting()) {
 			i.cfg.Wake()
 		}
 	}

@@ -392,3 +392,18 @@ func TestSecureRecovery(t *testing.T) {
 		t.Errorf("%d wait, %d arrived, drops %v", s.DatagramsQueued, len(y.b.got), dropList(&s.TxDrops))
 	}
 }
+
+// TestGrantWakesPlain wakes the radio for a datagram that is to be sent as fragments of RFC
+// 4944 after all, where it is the only thing that waits for frame counters.
+func TestGrantWakesPlain(t *testing.T) {
+	woken := 0
+	i := NewInterface(InterfaceConfig{EUI64: 1, PAN: 0x23, Wake: func() { woken++ },
+		Security: &Security{Counter: 5, Reserved: 5, Reserve: func(uint32) {}}})
+	i.rec.plain = new(datagram)
+	if n := i.Next(time.Now(), make([]ieee802154.TxFrame, 1)); n != 0 {
+		t.Fatalf("%d frames", n)
+	}
+	if i.GrantCounters(10); woken != 1 {
+		t.Errorf("woken %d times", woken)
+	}
+}
