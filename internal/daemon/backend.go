@@ -338,11 +338,8 @@ func (m *mesh) status() *api.Radio {
 		}
 	}
 	var since time.Time
-	if r.State, r.Error, since, r.Outages = m.health.state(); !since.IsZero() {
+	if r.State, r.Error, since, r.Outages = m.health.state(m.pump.Err()); !since.IsZero() {
 		r.Since = &since
-	}
-	if err := m.pump.Err(); err != nil {
-		r.State, r.Error = "down", err.Error()
 	}
 	return r
 }

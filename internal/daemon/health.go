@@ -43,15 +43,18 @@ func (h *health) changed(now time.Time, up bool, err error) {
 }
 
 // state returns "up" or "down" and why, since when (zero: not told), and how many outages
-// are over.
-func (h *health) state() (state, reason string, since time.Time, outages uint64) {
+// are over. last is the last error of sending and receiving: it says that a radio is down
+// which does not tell by itself; of one that does it may be from an outage that is over.
+func (h *health) state(last error) (state, reason string, since time.Time, outages uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	state = "up"
-	if h.down {
-		state = "down"
+	switch {
+	case h.down:
+		return "down", h.reason, h.since, h.outages
+	case last != nil && !h.known:
+		return "down", last.Error(), h.since, h.outages
 	}
-	return state, h.reason, h.since, h.outages
+	return "up", h.reason, h.since, h.outages
 }
 
 // portName makes the name of a port of the scheme of its radio's URL.
