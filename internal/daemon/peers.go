@@ -20,11 +20,13 @@ type keptPeers struct {
 	mu     sync.Mutex
 	peers  map[netip.AddrPort]zep.KnownPeer
 	timer  *time.Timer // of the next write, nil: nothing has changed
+	last   time.Time   // of the last write
 	closed bool
 }
 
-// peersDelay is how long changes are gathered before the list is written: the radio, which
-// tells of each, has its lock held, and whoever makes up addresses can cause many.
+// peersDelay is the least time from one write of the list to the next: the radio, which
+// tells of each change, has its lock held, and whoever makes up addresses can cause many.
+// The first change after a quiet time is written at once.
 const peersDelay = 200 * time.Millisecond
 
 func newKeptPeers(store *state.Store, port string) *keptPeers {
@@ -57,7 +59,7 @@ func (k *keptPeers) changed(p zep.KnownPeer, gone bool) {
 		k.peers[p.Addr] = p
 	}
 	if k.timer == nil && !k.closed {
-		k.timer = time.AfterFunc(peersDelay, k.write)
+		k.timer = time.AfterFunc(peersDelay-time.Since(k.last), k.write)
 	}
 }
 
@@ -69,7 +71,7 @@ func (k *keptPeers) write() {
 		return
 	}
 	k.timer.Stop()
-	k.timer = nil
+	k.timer, k.last = nil, time.Now()
 	if b, err := json.Marshal(k.list()); err == nil {
 		k.store.Put(k.key, b)
 	}

@@ -206,6 +206,7 @@ func TestSecureKilled(t *testing.T) {
 	}
 	n, joined := secureNode(t, strings.Replace(radio, "?", "?mode=client&pace=off&", 1), 0x0200_5e10_0000_00a1, security(1))
 	addr := wait(t, joined)
+	said(out, "kept")
 	counter := func() (next uint32) {
 		n.Do(t.Context(), func(_ time.Time, d *node.Device) {
 			c, _ := d.Iface.DeviceCounters(nil)
@@ -249,6 +250,15 @@ func runKilled(t *testing.T, dir string) {
 			return nil
 		})
 		fmt.Println("answered", answered)
+	}
+	// What a kill must not undo is on the disk a moment after the device has joined.
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		recs, _ := d.store.Registrations(d.meshes[0].name)
+		peers := newKeptPeers(d.store, d.meshes[0].name).list()
+		if len(recs) == 1 && len(peers) == 1 && peers[0].Channel != 0 && d.store.Flush() == nil {
+			fmt.Println("kept", recs[0].Addr)
+			break
+		}
 	}
 	<-t.Context().Done()
 }
