@@ -14,9 +14,8 @@
 // A chain of compressed headers is limited to 16, with 4 IPv6 headers among them; a frame
 // beyond that, or with a reserved or unknown encoding, is dropped for a [Drop] of its own.
 //
-// Generic Header Compression of UDP and ICMPv6 is used where [CompressOptions] asks for it
-// and accepted where [Contexts] says so; its form for extension headers is left out. Behind
-// the routing headers of RFC 8138, [Contexts.DecompressRouted] restores the packet that they
+// Generic Header Compression of UDP, ICMPv6 and extension headers is used where
+// [CompressOptions] asks for it and accepted where [Contexts] says so. Behind the routing headers of RFC 8138, [Contexts.DecompressRouted] restores the packet that they
 // stand for, as far as that takes no router of RPL.
 //
 // # Adaptation

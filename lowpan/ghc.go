@@ -7,14 +7,27 @@ import (
 )
 
 // LOWPAN_NHC ids of Generic Header Compression (RFC 7400 section 3): UDP with ports and
-// checksum as in RFC 6282 and a compressed payload, and ICMPv6 compressed as a whole. The
-// form for extension headers, 10110IIN, is not known.
+// checksum as in RFC 6282 and a compressed payload, ICMPv6 compressed as a whole, and
+// extension headers.
 //
 //	  0   1   2   3   4   5   6   7         0   1   2   3   4   5   6   7
 //	+---+---+---+---+---+---+---+---+     +---+---+---+---+---+---+---+---+
 //	| 1 | 1 | 0 | 1 | 0 | C |   P   |     | 1 | 1 | 0 | 1 | 1 | 1 | 1 | 1 |
 //	+---+---+---+---+---+---+---+---+     +---+---+---+---+---+---+---+---+
+//
+//	  0   1   2   3   4   5   6   7
+//	+---+---+---+---+---+---+---+---+
+//	| 1 | 0 | 1 | 1 |    EID    |NH |
+//	+---+---+---+---+---+---+---+---+
+//
+// An extension header is that of RFC 6282 section 4.2, its Next Header in-line where NH is
+// not set, but for the Length: "completely elide the Length field ... and reconstruct it
+// only on decompression". What is behind the Length is bytecode up to a stop code (RFC 7400
+// section 3.2). "Probably only Extension Header ID (EID) 0 to 3 need to be assigned", and
+// only those are: 10110EEN (section 4).
 const (
+	nhcGHCExt     = 0xb0
+	nhcGHCExtMask = 0xf8
 	nhcGHCUDP     = 0xd0
 	nhcGHCUDPMask = 0xf8
 	nhcGHCICMP    = 0xdf
@@ -47,32 +60,40 @@ func ghcDict(d *[ghcDictLen]byte, h []byte) {
 // decodeGHC executes the bytecode into dst and returns the number of bytes written. It is
 // over where they exceed dst, [DropTruncated] or [DropGHC] where the bytecode is wrong.
 func decodeGHC(dst, code []byte, dict *[ghcDictLen]byte, over Drop) (n int, drop Drop) {
-	na, sa := 0, 0
-	for len(code) > 0 {
-		c := code[0]
-		code = code[1:]
+	n, used, _, drop := runGHC(dst, code, dict, over)
+	if drop == 0 && used < len(code) {
+		return 0, DropGHC
+	}
+	return n, drop
+}
+
+// runGHC executes the bytecode up to its end or a stop code, which stopped reports, and
+// returns the number of bytes written to dst and of code used.
+func runGHC(dst, code []byte, dict *[ghcDictLen]byte, over Drop) (n, used int, stopped bool, drop Drop) {
+	na, sa, at := 0, 0, 0
+	for at < len(code) {
+		c := code[at]
+		at++
 		switch {
 		case c <= ghcMaxLiteral:
 			k := int(c)
-			if len(code) < k {
-				return 0, DropTruncated
+			if len(code)-at < k {
+				return 0, 0, false, DropTruncated
 			}
 			if len(dst)-n < k {
-				return 0, over
+				return 0, 0, false, over
 			}
-			n += copy(dst[n:], code[:k])
-			code = code[k:]
+			n += copy(dst[n:], code[at:at+k])
+			at += k
 		case c&0xf0 == ghcZeros:
 			k := int(c&15) + 2
 			if len(dst)-n < k {
-				return 0, over
+				return 0, 0, false, over
 			}
 			clear(dst[n : n+k])
 			n += k
 		case c == ghcStop:
-			if len(code) > 0 {
-				return 0, DropGHC
-			}
+			return n, at, true, 0
 		case c&0xe0 == ghcExtend:
 			na += int(c >> 4 & 1 * 8)
 			sa += int(c&15) * 8
@@ -81,10 +102,10 @@ func decodeGHC(dst, code []byte, dict *[ghcDictLen]byte, over Drop) (n int, drop
 			s := sa + int(c&7) + k
 			na, sa = 0, 0
 			if s > n+ghcDictLen {
-				return 0, DropGHC
+				return 0, 0, false, DropGHC
 			}
 			if len(dst)-n < k {
-				return 0, over
+				return 0, 0, false, over
 			}
 			for i := n - s; k > 0; i, k = i+1, k-1 {
 				if i < 0 {
@@ -95,10 +116,10 @@ func decodeGHC(dst, code []byte, dict *[ghcDictLen]byte, over Drop) (n int, drop
 				n++
 			}
 		default:
-			return 0, DropGHC // reserved
+			return 0, 0, false, DropGHC // reserved
 		}
 	}
-	return n, 0
+	return n, at, false, 0
 }
 
 // appendGHC appends bytecode for p to b. It is greedy: at each byte the run of zeros or the
@@ -172,13 +193,14 @@ func appendGHC(b, p []byte, dict *[ghcDictLen]byte) ([]byte, bool) {
 // ghcRefLen is the number of bytes of a reference to n bytes from s bytes back.
 func ghcRefLen(n, s int) int { return 1 + max((n-2)>>3, ((s-n)>>3+14)/15) }
 
-// compressGHC appends to dst[at:] the encoding by RFC 7400 of the header at off, UDP or
-// ICMPv6, and all that follows it in p. base is the offset of the innermost IPv6 header.
-func compressGHC(dst []byte, p []byte, base, off int, o *CompressOptions) ([]byte, bool) {
+// compressGHC appends to dst the encoding by RFC 7400 of the header at off, UDP or ICMPv6 by
+// its type proto, and all that follows it in p. base is the offset of the innermost IPv6
+// header.
+func compressGHC(dst []byte, p []byte, proto uint8, base, off int, o *CompressOptions) ([]byte, bool) {
 	var dict [ghcDictLen]byte
 	ghcDict(&dict, p[base:])
 	at := len(dst)
-	if p[base+6] == ipv6.ProtoICMPv6 && off == base+ipv6.HeaderLen {
+	if proto == ipv6.ProtoICMPv6 {
 		if b, ok := appendGHC(append(dst, nhcGHCICMP), p[off:], &dict); ok {
 			return b, true
 		}
@@ -191,4 +213,26 @@ func compressGHC(dst []byte, p []byte, base, off int, o *CompressOptions) ([]byt
 		return b, true
 	}
 	return dst[:at], false
+}
+
+// appendGHCExt appends bytecode for data, of an extension header in a packet whose innermost
+// IPv6 header is h, and its stop code to b. It reports false, and b as it was, where the
+// length byte of RFC 6282 and data are not longer.
+func appendGHCExt(b, data, h []byte) ([]byte, bool) {
+	var dict [ghcDictLen]byte
+	ghcDict(&dict, h)
+	b, ok := appendGHC(b, data, &dict)
+	if ok {
+		b = append(b, ghcStop)
+	}
+	return b, ok
+}
+
+// ghcShortens reports whether ICMPv6, all of p behind off, becomes shorter.
+func ghcShortens(p []byte, base, off int) bool {
+	var dict [ghcDictLen]byte
+	ghcDict(&dict, p[base:])
+	var scratch [maxGHC + 2]byte
+	_, ok := appendGHC(scratch[:0], p[off:], &dict)
+	return ok
 }

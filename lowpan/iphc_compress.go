@@ -26,9 +26,10 @@ type CompressOptions struct {
 	// (those who know no 6CO have none, or others).
 	NoContexts bool
 
-	// GHC encodes the payload of UDP, and ICMPv6 that follows the IPv6 header, by RFC 7400
-	// where that is shorter and they have at most 256 bytes: consumed is then the whole
-	// packet. Meant for a datagram that has to fit into one frame.
+	// GHC encodes extension headers, the payload of UDP, and ICMPv6 by RFC 7400 where that
+	// is shorter and they have at most 256 bytes. Behind UDP and ICMPv6 that are encoded so
+	// nothing is left: consumed is then the whole packet. Meant for a datagram that has to
+	// fit into one frame.
 	GHC bool
 }
 
@@ -64,23 +65,18 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 	b := dst[at : at+compressed]
 	off := ipv6.HeaderLen
 	kind, x := planNHC(p[6], p[off:], 1, &o)
-	ghcICMP := o.GHC && p[6] == ipv6.ProtoICMPv6
-again:
-	n := c.encodeIPHC((*[maxIPHC]byte)(b), (*[ipv6.HeaderLen]byte)(p), kind != nhcNone || ghcICMP,
-		iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()}, use)
-	if o.GHC && (ghcICMP || kind == nhcIsUDP) {
-		if hdr, ok := compressGHC(dst[:at+n], p, 0, off, &o); ok {
-			return hdr, len(p), nil
-		}
-		if ghcICMP {
-			ghcICMP = false
-			goto again
-		}
+	if o.GHC && p[6] == ipv6.ProtoICMPv6 && ghcShortens(p, 0, off) {
+		kind = nhcIsICMP
 	}
+	n := c.encodeIPHC((*[maxIPHC]byte)(b), (*[ipv6.HeaderLen]byte)(p), kind != nhcNone,
+		iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()}, use)
 	switch kind {
 	case nhcNone:
 		return dst[:at+n], off, nil
 	case nhcIsUDP:
+		if o.GHC {
+			break // it may be
+		}
 		n += encodeUDP(b[n:], p[off:off+udpHeaderLen], o.ElideUDPChecksum && udpSumRight(p, off))
 		return dst[:at+n], off + udpHeaderLen, nil
 	}
@@ -95,6 +91,7 @@ const (
 	nhcIsUDP
 	nhcIsExt
 	nhcIsIPv6
+	nhcIsICMP // by RFC 7400
 )
 
 // planNHC returns how the header h of type proto, with all that follows it in the packet,
@@ -130,9 +127,13 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 	base, off, nested := 0, ipv6.HeaderLen, 1
 	for headers := 2; ; headers++ {
 		switch kind {
+		case nhcIsICMP:
+			hdr, _ := compressGHC(dst, p, ipv6.ProtoICMPv6, base, off, o)
+			return hdr, len(p), nil
+
 		case nhcIsUDP:
 			if o.GHC {
-				if hdr, ok := compressGHC(dst, p, base, off, o); ok {
+				if hdr, ok := compressGHC(dst, p, ipv6.ProtoUDP, base, off, o); ok {
 					return hdr, len(p), nil
 				}
 			}
@@ -148,13 +149,23 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			if next == nhcIsIPv6 && nested == maxNested {
 				next = nhcNone
 			}
+			next = icmpByGHC(next, h[0], p, base, off, o)
+			at := len(dst)
 			if next != nhcNone {
 				dst = append(dst, nhcExt|x.eid<<1|nhcNH)
 			} else {
 				dst = append(dst, nhcExt|x.eid<<1, h[0])
 			}
-			dst = append(dst, uint8(x.data))
-			dst = append(dst, h[2:2+x.data]...)
+			shorter := false
+			if o.GHC && x.eid <= eidDstOpts {
+				if dst, shorter = appendGHCExt(dst, h[2:2+x.data], p[base:]); shorter {
+					dst[at] ^= nhcExt ^ nhcGHCExt
+				}
+			}
+			if !shorter {
+				dst = append(dst, uint8(x.data))
+				dst = append(dst, h[2:2+x.data]...)
+			}
 			kind, x = next, nx
 
 		case nhcIsIPv6:
@@ -173,6 +184,7 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			if next == nhcIsIPv6 && nested == maxNested {
 				next = nhcNone
 			}
+			next = icmpByGHC(next, h[6], p, base, off, o)
 			at := len(dst)
 			dst = slices.Grow(dst, maxIPHC)[:at+maxIPHC]
 			n := c.encodeIPHC((*[maxIPHC]byte)(dst[at:]), (*[ipv6.HeaderLen]byte)(h), next != nhcNone, src, to, use)
@@ -183,6 +195,15 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			return dst, off, nil
 		}
 	}
+}
+
+// icmpByGHC returns what becomes of the header at off of p, of type proto, for which there is
+// no other way than next: nhcIsICMP where RFC 7400 makes it shorter.
+func icmpByGHC(next nhcKind, proto uint8, p []byte, base, off int, o *CompressOptions) nhcKind {
+	if next == nhcNone && o.GHC && proto == ipv6.ProtoICMPv6 && ghcShortens(p, base, off) {
+		return nhcIsICMP
+	}
+	return next
 }
 
 // An addrMode is one way to encode an address: the SAC and SAM, or M, DAC and DAM, bits

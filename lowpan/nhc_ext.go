@@ -58,7 +58,8 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 			dst[nextAt] = ipv6.ProtoUDP
 			return in, out, true, 0
 		}
-		if k&nhcExtMask != nhcExt {
+		ghc := c.AcceptGHC && k&nhcGHCExtMask == nhcGHCExt
+		if k&nhcExtMask != nhcExt && !ghc {
 			if c.AcceptGHC && k&nhcGHCUDPMask == nhcGHCUDP {
 				dst[nextAt] = ipv6.ProtoUDP
 				ch.ghc = true
@@ -126,12 +127,37 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 			proto = b[in]
 			in++
 		}
-		if in >= len(b) {
-			return 0, 0, false, DropTruncated
+		limit, n := atMost(c.Limits.ExtHeader, maxExtData), 0
+		if ghc {
+			if len(dst)-out < 2 {
+				return 0, 0, false, over
+			}
+			into, full := dst[out+2:], over
+			if len(into) > limit {
+				into, full = into[:limit], DropExtHeaderLimit
+			}
+			var dict [ghcDictLen]byte
+			ghcDict(&dict, dst[base:])
+			k, used, stopped, drop := runGHC(into, b[in:], &dict, full)
+			if drop != 0 {
+				return 0, 0, false, drop
+			}
+			if !stopped {
+				return 0, 0, false, DropTruncated
+			}
+			if eid == eidFragment && k != 6 {
+				return 0, 0, false, DropExtHeader
+			}
+			n = k
+			in += used
+		} else {
+			if in >= len(b) {
+				return 0, 0, false, DropTruncated
+			}
+			n = int(b[in])
+			in++
 		}
-		n := int(b[in])
-		in++
-		if eid == eidFragment {
+		if !ghc && eid == eidFragment {
 			// The byte that other headers keep their length in is reserved here. Read as the
 			// length of RFC 6282 it is 6; Wireshark reads the reserved byte itself, sent as 0
 			// (RFC 8200 section 4.5). There are 6 bytes either way.
@@ -140,10 +166,10 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 			}
 			n = 6
 		}
-		if len(b)-in < n {
+		if !ghc && len(b)-in < n {
 			return 0, 0, false, DropTruncated
 		}
-		if n > atMost(c.Limits.ExtHeader, maxExtData) {
+		if n > limit {
 			return 0, 0, false, DropExtHeaderLimit
 		}
 		size := (2 + n + 7) &^ 7
@@ -152,8 +178,10 @@ func (c *Contexts) decodeChain(dst, b []byte, in int, ch *chain, over Drop) (nex
 		}
 		h := dst[out : out+size]
 		h[0], h[1] = proto, uint8(size/8-1)
-		copy(h[2:], b[in:in+n])
-		in += n
+		if !ghc {
+			copy(h[2:], b[in:in+n])
+			in += n
+		}
 		if pad := size - 2 - n; pad != 0 {
 			// "A decompressor MUST ensure that the containing header is padded out to a
 			// multiple of 8 octets in length, using a Pad1 or PadN option if necessary":
