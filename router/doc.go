@@ -13,14 +13,20 @@
 //     (RFC 8200, RFC 4007, RFC 4291), also out of the port a packet came in by where that
 //     is a mesh;
 //   - ICMPv6 errors, echo, and rate limits (RFC 4443);
+//   - multicast forwarding by what listener discovery knows: scope zones (RFC 4007,
+//     RFC 7346), duplicates, a rate for each mesh, unicasts where the listeners are few;
 //   - ingress filtering (RFC 2827): a mesh port accepts its own prefix and link-local
-//     sources, the host port none of the mesh's;
+//     sources, the host port and a LAN none of the mesh's; what comes from a LAN must go
+//     to a mesh or to us (RFC 6092);
+//   - a packet filter: rules on ports, addresses, protocols, port numbers and ICMPv6
+//     types, counted ([Router.SetRules]);
+//   - the clamping of TCP's maximum segment size (RFC 4459 section 3.2), where wanted;
 //   - reassembly of packets to ourselves (RFC 8200 section 4.5);
 //   - counters: each packet that comes in is delivered, forwarded, consumed, held or
-//     dropped for one reason, and counted once.
+//     dropped for one reason, and counted once. A multicast packet is forwarded once,
+//     however many ports took it.
 //
-// It leaves out neighbor discovery, which belongs to package nd and is attached to a port
-// with [Link.SetNeighbors], and multicast forwarding, for which it has no listeners yet:
-// packets to groups of larger than link scope are dropped with a reason, unless the host
-// port has joined the group.
+// It leaves out neighbor discovery, multicast listener discovery and DHCPv6, which belong
+// to packages nd, mld and dhcp6 and are attached with [Link.SetNeighbors],
+// [Link.SetMulticast] and [Router.HandleUDP]. The filter keeps no state of connections.
 package router

@@ -21,6 +21,10 @@ const (
 	DropNoListener                       // for an address of ours that no service listens on
 	DropNoND                             // neighbor discovery on a port that has none
 	DropNoHost                           // for an address of ours while the host port is not there
+	DropFiltered                         // a rule of the packet filter says so
+	DropTransit                          // from an uplink to somewhere that is no mesh of ours
+	DropDuplicate                        // multicast that has come before, by another way
+	DropMulticastRate                    // more multicast than the link is given
 	numDrops
 )
 
@@ -39,6 +43,10 @@ var dropText = [numDrops]string{
 	DropNoListener:       "no_listener",
 	DropNoND:             "nd_not_spoken_here",
 	DropNoHost:           "no_host_port",
+	DropFiltered:         "filtered",
+	DropTransit:          "no_transit",
+	DropDuplicate:        "multicast_duplicate",
+	DropMulticastRate:    "multicast_rate",
 }
 
 // Error returns the reason as a metric label.

@@ -38,9 +38,17 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 		return
 	}
 	out := r.links[rt.Port]
-	if out == in && out.kind != Mesh {
+	switch {
+	case out == in && out.kind == Host:
 		in.drop(DropLoop)
 		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
+		return
+	case in.kind == LAN && in.ingress && out.kind != Mesh:
+		in.drop(DropTransit)
+		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, ipv6.UnreachableAdmin, 0)
+		return
+	case !r.filter(now, in, out, p, m):
+		in.drop(DropFiltered)
 		return
 	}
 	if len(p) > out.mtu {
@@ -49,6 +57,9 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 		return
 	}
 	p.SetHopLimit(p.HopLimit() - 1)
+	if r.cfg.ClampMSS && p.NextHeader() == ipv6.ProtoTCP && clampMSS(p, min(in.mtu, out.mtu)) {
+		r.clamped++
+	}
 	var ll ipv6.LinkAddr
 	if out.nb != nil {
 		hop := rt.NextHop
@@ -65,12 +76,23 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 			r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 3, 0)
 			return
 		}
+		if out == in && out.kind == LAN {
+			if rd, ok := out.nb.(redirector); ok {
+				rd.Redirect(now, p, hop, m)
+			}
+		}
 	}
 	if err := out.output(now, p, ll); err != nil {
 		in.drop(err)
 		return
 	}
 	in.stats.Forwarded++
+}
+
+// A redirector tells the sender of p, which came in by this link and goes out by it, that
+// hop is the better first hop (RFC 4861 section 8.2). It sees to the rate.
+type redirector interface {
+	Redirect(now time.Time, p ipv6.Packet, hop netip.Addr, m ipv6.Meta)
 }
 
 // icmpError answers the packet p that came in by l with an ICMPv6 error, where RFC 4443

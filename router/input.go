@@ -49,7 +49,7 @@ func (r *Router) Input(now time.Time, p ipv6.Packet, m ipv6.Meta) {
 		l.nb.Heard(now, p.Src(), m)
 	}
 	if dst.isMulticast() {
-		r.inputMulticast(now, l, p, m, dst)
+		r.inputMulticast(now, l, p, m, src, dst)
 		return
 	}
 	if dst.isLinkLocal() {
@@ -78,13 +78,15 @@ func (r *Router) ingressAllows(l *Link, src addr16) bool {
 		return true
 	}
 	kind := r.local[src]
-	if l.kind == Host {
-		// From the host port our own addresses are rightful, those of the nodes are not.
+	switch l.kind {
+	case Host, LAN:
+		// From the host port our own addresses are rightful, those of the nodes are not;
+		// from a LAN neither.
 		if kind == localHost {
-			return true
+			return l.kind == Host
 		}
 		for _, mesh := range r.links {
-			if mesh.kind == Mesh && mesh.inPrefix(src) {
+			if mesh.kind == Mesh && (mesh.inPrefix(src) || r.proxied && r.behind(mesh, src)) {
 				return false
 			}
 		}
@@ -95,13 +97,20 @@ func (r *Router) ingressAllows(l *Link, src addr16) bool {
 	}
 	// The subnet-router anycast address passes: a node that compresses the unspecified
 	// source against an all-zero context seems to send from it, and nd knows.
-	return kind != localHost && l.inPrefix(src)
+	return kind != localHost && (l.inPrefix(src) || r.proxied && r.behind(l, src))
+}
+
+// behind reports whether a route of its own leads to src by this port: so it is for nodes
+// whose addresses are from the prefix of another link.
+func (r *Router) behind(l *Link, src addr16) bool {
+	rt, ok := r.fib.lookup(src)
+	return ok && rt.Port == l.index && rt.Kind == RouteHost
 }
 
 // inputMulticast takes a packet to a group. Neighbor discovery is seen whatever the
 // group, since duplicate detection of an address goes to that address's own group and we
 // answer for all registered ones.
-func (r *Router) inputMulticast(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, dst addr16) {
+func (r *Router) inputMulticast(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, src, dst addr16) {
 	scope := uint8(dst.hi>>48) & 0xf
 	if scope <= 1 { // reserved, interface-local
 		l.drop(DropMartian)
@@ -118,27 +127,53 @@ func (r *Router) inputMulticast(now time.Time, l *Link, p ipv6.Packet, m ipv6.Me
 			r.inputND(now, l, p, m)
 			return
 		case isMLD(typ):
-			// The nodes' listener reports: nothing here forwards by them.
-			if err := ipv6.CheckTransport(p); err != nil {
-				l.drop(err)
-				return
-			}
-			l.stats.Consumed++
+			r.inputMLD(now, l, p, m)
 			return
 		case typ == ipv6.ICMPEchoRequest && scope == 2 && r.ownGroup(dst):
 			r.echo(now, l, p, m, off)
 			return
 		}
 	}
-	_, joined := r.groups[dst]
-	switch {
-	case joined && l.kind != Host && r.host != nil:
-		r.toHost(now, l, p)
-	case scope > 2 && !r.cfg.HostOnly:
-		l.drop(DropMulticastForward)
-	default:
-		l.drop(DropNotMember)
+	if proto == ipv6.ProtoUDP && r.udp != nil && r.inputUDP(now, l, p, m, off) {
+		return
 	}
+	_, joined := r.groups[dst]
+	joined = joined && l.kind != Host && r.host != nil
+	if scope <= uint8(ipv6.ScopeLink) || r.cfg.HostOnly {
+		if joined {
+			r.toHost(now, l, p, m)
+		} else {
+			l.drop(DropNotMember)
+		}
+		return
+	}
+	n, reason := r.forwardMulticast(now, l, p, m, src, dst, ipv6.Scope(scope))
+	switch {
+	case n > 0:
+		l.stats.Forwarded++
+		if joined && r.filter(now, l, r.host, p, m) {
+			r.host.output(now, p, ipv6.LinkAddr{})
+		}
+	case joined && reason != DropDuplicate:
+		r.toHost(now, l, p, m)
+	default:
+		l.drop(reason)
+	}
+}
+
+// inputMLD takes a message of multicast listener discovery.
+func (r *Router) inputMLD(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
+	if err := ipv6.CheckTransport(p); err != nil {
+		l.drop(err)
+		return
+	}
+	if l.mc != nil {
+		if err := l.mc.HandlePacket(now, p, m); err != nil {
+			l.drop(err)
+			return
+		}
+	}
+	l.stats.Consumed++
 }
 
 // ownGroup reports whether we ourselves are in a link-local group: all-nodes,
@@ -197,7 +232,10 @@ func (r *Router) inputND(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 func (r *Router) inputLocal(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 	proto := p.NextHeader()
 	if proto == ipv6.ProtoUDP || proto == ipv6.ProtoTCP {
-		r.toHost(now, l, p)
+		if proto == ipv6.ProtoUDP && r.udp != nil && r.inputUDP(now, l, p, m, ipv6.HeaderLen) {
+			return
+		}
+		r.toHost(now, l, p, m)
 		return
 	}
 	proto, off, err := ipv6.UpperLayer(p)
@@ -219,14 +257,16 @@ func (r *Router) inputLocal(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) 
 			return
 		}
 	}
-	r.toHost(now, l, p)
+	r.toHost(now, l, p, m)
 }
 
-func (r *Router) toHost(now time.Time, l *Link, p ipv6.Packet) {
+func (r *Router) toHost(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 	h := r.host
 	switch {
 	case h == nil:
 		l.drop(DropNoHost)
+	case !r.filter(now, l, h, p, m):
+		l.drop(DropFiltered)
 	case h == l:
 		// The host port's own packet to an address of its own: it need not have come here.
 		l.drop(DropLoop)
@@ -267,7 +307,9 @@ func (r *Router) inputCore(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 			r.echo(now, l, p, m, off)
 		case r.inputPing(now, p, off):
 			l.stats.Consumed++
-		case isMLD(typ), typ < 128:
+		case isMLD(typ):
+			r.inputMLD(now, l, p, m)
+		case typ < 128:
 			if err := ipv6.CheckTransport(p); err != nil {
 				l.drop(err)
 				return
@@ -276,6 +318,7 @@ func (r *Router) inputCore(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta) {
 		default:
 			l.drop(DropNoListener)
 		}
+	case proto == ipv6.ProtoUDP && r.udp != nil && r.inputUDP(now, l, p, m, off):
 	case proto == ipv6.ProtoUDP, proto == ipv6.ProtoTCP:
 		l.drop(DropNoListener)
 		r.icmpError(now, l, p, m, ipv6.ICMPUnreachable, 4, 0)

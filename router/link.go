@@ -57,6 +57,10 @@ const (
 	// Host is the port of the host stack: the kernel behind a TUN, or a user-space stack.
 	// Packets for our own addresses go there; in tun mode it is the uplink as well.
 	Host
+	// LAN is an Ethernet link with hosts and other routers, on which we are one router
+	// among others. Packets may leave by the port they came in by, and the sender is told
+	// of the shorter way.
+	LAN
 )
 
 // String returns the kind as shown to a person.
@@ -66,6 +70,8 @@ func (k Kind) String() string {
 		return "mesh"
 	case Host:
 		return "host"
+	case LAN:
+		return "lan"
 	}
 	return "unknown"
 }
@@ -82,7 +88,24 @@ type PortConfig struct {
 	Prefixes []netip.Prefix
 	// Ingress switches the ingress filter on (RFC 2827): on a mesh port as Prefixes says;
 	// on the host port sources that lie inside a mesh prefix and are not ours are refused.
+	//
+	// On a LAN the same holds as on the host port, and what comes from there must go to a
+	// mesh or to ourselves (RFC 6092 section 3.1).
 	Ingress bool
+	// Realm numbers the zone of realm-local multicast that the port is in: of a mesh, one
+	// more than its PAN ID, since a realm is the interfaces that share one (RFC 7346
+	// section 4). 0: a zone of its own.
+	Realm uint32
+	// MinScope is the smallest multicast scope, other than realm-local, whose packets cross
+	// the port (RFC 4007 section 9). Default admin-local.
+	MinScope ipv6.Scope
+	// MulticastRate is how many multicast packets a second are forwarded onto the link, and
+	// MulticastBurst how many at once. Default 20 and 40 on a mesh, elsewhere no limit;
+	// negative: none on a mesh either.
+	MulticastRate, MulticastBurst int
+	// MulticastUnicasts is for how many listeners at most a multicast packet is sent to each
+	// of them rather than broadcast. Default 2 on a mesh, elsewhere 0; negative: never.
+	MulticastUnicasts int
 	// Machines are advanced with the router: the adaptation layer of this port, say.
 	Machines []Machine
 }
@@ -118,6 +141,13 @@ type Link struct {
 	mtu   int
 	port  Port
 	nb    Neighbors
+	mc    Multicast
+
+	realm      uint32
+	minScope   ipv6.Scope
+	mcBucket   ipv6.TokenBucket
+	mcUnicasts int
+	core       map[addr16]struct{} // groups that the router itself listens to here
 
 	linkLocal []netip.Addr
 	prefixes  []prefixMask
@@ -153,6 +183,7 @@ func (r *Router) AddPort(cfg PortConfig) *Link {
 		drops: make(map[error]uint64),
 	}
 	l.busy, _ = cfg.Port.(interface{ Busy() bool })
+	l.setMulticastLimits(cfg)
 	r.links = append(r.links, l)
 	if cfg.Kind == Host && r.host == nil {
 		r.host = l
@@ -160,6 +191,7 @@ func (r *Router) AddPort(cfg PortConfig) *Link {
 	for _, p := range cfg.Prefixes {
 		l.AddPrefix(p)
 	}
+	r.matchPorts()
 	return l
 }
 

@@ -19,6 +19,9 @@ type Config struct {
 	ICMPRate int
 	// ICMPBurst is how many may be sent at once. Default 20.
 	ICMPBurst int
+	// ClampMSS lowers the maximum segment size in TCP SYNs that cross the router to what
+	// the smaller of the two links carries in one packet (RFC 4459 section 3.2).
+	ClampMSS bool
 	// Logger takes what an operator may act on; nil discards.
 	Logger *slog.Logger
 	// Tap, where set, sees each packet that a port brought or took. It must not keep p.
@@ -40,6 +43,16 @@ type Router struct {
 	local  map[addr16]localKind // our unicast addresses of larger than link scope
 	addrs  []netip.Addr         // the same, in the order they were added
 	groups map[addr16]struct{}  // multicast groups that the host port listens to
+	udp    map[uint16]UDPHandler
+
+	proxied bool // nodes have addresses from prefixes of other links
+
+	rules     []rule
+	otherwise Action
+	unmatched uint64
+	seen      seenTable
+	listeners []ipv6.LinkAddr // scratch
+	clamped   uint64
 
 	icmpBucket ipv6.TokenBucket
 	icmpSent   uint64
@@ -138,6 +151,14 @@ func (r *Router) JoinGroup(group netip.Addr) { r.groups[addrKey(group.As16())] =
 // LeaveGroup undoes JoinGroup.
 func (r *Router) LeaveGroup(group netip.Addr) { delete(r.groups, addrKey(group.As16())) }
 
+// SetProxied tells the router that nodes of a mesh have addresses from the prefix of
+// another link (RFC 4389, RFC 8929): their sources pass the ingress filter where a host
+// route leads to them.
+func (r *Router) SetProxied(on bool) { r.proxied = on }
+
+// Clamped returns in how many TCP SYNs the maximum segment size was lowered.
+func (r *Router) Clamped() uint64 { return r.clamped }
+
 // Busy reports whether a port has as much waiting as it should; the uplink is then left
 // in the kernel's queue.
 func (r *Router) Busy() bool {
@@ -156,6 +177,9 @@ func (r *Router) Deadline() time.Time {
 	for _, l := range r.links {
 		if l.nb != nil {
 			d = earlier(d, l.nb.Deadline())
+		}
+		if l.mc != nil {
+			d = earlier(d, l.mc.Deadline())
 		}
 		for _, m := range l.machines {
 			d = earlier(d, m.Deadline())
@@ -180,6 +204,9 @@ func (r *Router) Advance(now time.Time) {
 	for _, l := range r.links {
 		if l.nb != nil && due(l.nb) {
 			l.nb.Advance(now)
+		}
+		if l.mc != nil && due(l.mc) {
+			l.mc.Advance(now)
 		}
 		for _, m := range l.machines {
 			if due(m) {
