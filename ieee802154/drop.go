@@ -21,6 +21,7 @@ const (
 	DropOwn                         // our own frame came back
 	DropDuplicate                   // retransmission of a frame that was delivered before
 	DropUnwantedAck                 // acknowledgment that nobody waits for
+	DropAsleep                      // receiver off
 	numDrops
 )
 
@@ -40,6 +41,7 @@ var dropText = [numDrops]string{
 	DropOwn:         "own_frame",
 	DropDuplicate:   "duplicate",
 	DropUnwantedAck: "unwanted_ack",
+	DropAsleep:      "asleep",
 }
 
 // Error returns the reason as a metric label.

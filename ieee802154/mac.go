@@ -61,6 +61,10 @@ type MAC struct {
 
 	ack [32]byte // the acknowledgment that Receive returns
 
+	pending    []Addr // for whom frames wait
+	pendingAll bool   // say so to everybody
+	asleep     bool   // the receiver is off
+
 	tx struct {
 		data     []byte
 		dst      Addr
@@ -70,7 +74,9 @@ type MAC struct {
 		waitAck  bool // the frame asks for an acknowledgment and the peer gives them
 		probing  bool // the peer never acknowledged so far; this frame tries again
 		patient  bool // the peer acknowledged the frame before: waits may grow
+		once     bool // one attempt and no more
 		sent     bool // an attempt is on the air
+		more     bool // the acknowledgment says that frames wait for us
 		done     TxStatus
 		attempts uint8
 		deadline time.Time
@@ -90,17 +96,20 @@ type recentTx struct {
 
 // MACStats are the counters of a [MAC]: Received = Delivered + AcksMatched + the sum of Drops.
 type MACStats struct {
-	Received    uint64 // frames given to Receive
-	Delivered   uint64 // frames Receive said to deliver
-	AcksMatched uint64 // acknowledgments that completed a transmission or healed a peer
-	AcksSent    uint64 // acknowledgments Receive returned
-	Sent        uint64 // transmissions that ended as TxSent
-	Acked       uint64
-	NoAck       uint64
-	Attempts    uint64 // frames Poll said to send
-	NeverAck    uint64 // times a peer was found never to acknowledge
-	Healed      uint64 // times that was taken back
-	Drops       [NumDrops]uint64
+	Received     uint64 // frames given to Receive
+	Delivered    uint64 // frames Receive said to deliver
+	AcksMatched  uint64 // acknowledgments that completed a transmission or healed a peer
+	AcksSent     uint64 // acknowledgments Receive returned
+	DataRequests uint64 // data requests acknowledged, repeated ones included
+	PendingAcks  uint64 // acknowledgments that said frame pending
+	Sent         uint64 // transmissions that ended as TxSent
+	Acked        uint64
+	NoAck        uint64
+	ChannelBusy  uint64 // transmissions that ended as TxChannelBusy: channel access failures
+	Attempts     uint64 // frames Poll said to send
+	NeverAck     uint64 // times a peer was found never to acknowledge
+	Healed       uint64 // times that was taken back
+	Drops        [NumDrops]uint64
 }
 
 // NewMAC returns a MAC with nothing learnt.
@@ -127,7 +136,7 @@ func NewMAC(cfg MACConfig) *MAC {
 	if cfg.DoubtTime == 0 {
 		cfg.DoubtTime = DefaultDoubtTime
 	}
-	m := &MAC{cfg: cfg}
+	m := &MAC{cfg: cfg, pending: make([]Addr, 0, MaxPending)}
 	m.peers.init(cfg.MaxPeers)
 	return m
 }
@@ -218,12 +227,15 @@ func (m *MAC) receive(now time.Time, frame []byte) (ack []byte, deliver bool, er
 		}
 		return nil, false, nil
 	}
+	if m.asleep {
+		return nil, false, DropAsleep
+	}
 	unicast, err := m.filter(f)
 	if err != nil {
 		return nil, false, err
 	}
 	if unicast && f.AckRequest {
-		ack = m.buildAck(f)
+		ack = m.buildAck(f, m.framePending(f))
 	}
 	if f.Src.Mode == AddrNone {
 		return ack, true, nil
@@ -237,11 +249,18 @@ func (m *MAC) receive(now time.Time, frame []byte) (ack []byte, deliver bool, er
 
 // buildAck returns the Imm-Ack (section 7.3.3) of f, or the Enh-Ack of a frame of version
 // 2015.
-func (m *MAC) buildAck(f *Frame) []byte {
-	if f.Version != Version2015 {
-		return append(m.ack[:0], byte(TypeAck), 0, f.Seq)
+func (m *MAC) buildAck(f *Frame, pending bool) []byte {
+	if pending {
+		m.stats.PendingAcks++
 	}
-	a := Frame{Type: TypeAck, Version: Version2015, Seq: f.Seq, SeqSuppressed: f.SeqSuppressed, Dst: f.Src}
+	if f.Version != Version2015 {
+		fcf := byte(TypeAck)
+		if pending {
+			fcf |= fcfPending
+		}
+		return append(m.ack[:0], fcf, 0, f.Seq)
+	}
+	a := Frame{Type: TypeAck, Version: Version2015, Seq: f.Seq, SeqSuppressed: f.SeqSuppressed, Dst: f.Src, Pending: pending}
 	pan, ok := f.SourcePAN()
 	a.DstPAN, a.PANIDCompression = pan, !ok
 	if f.Src.Mode == AddrNone {
@@ -258,7 +277,7 @@ func (m *MAC) buildAck(f *Frame) []byte {
 func (m *MAC) acknowledged(now time.Time, f *Frame) bool {
 	t := &m.tx
 	if t.active && t.sent && t.waitAck && t.done == TxPending && f.Seq == t.seq && !f.SeqSuppressed {
-		t.done = TxAcked
+		t.done, t.more = TxAcked, f.Pending
 		m.peers.touch(t.peer, now).acked(now, m)
 		return true
 	}
@@ -287,9 +306,18 @@ const (
 
 // Begin starts the transmission of data, a frame without FCS that must not change until
 // Poll returns MACDone. A transmission that was under way is abandoned.
-func (m *MAC) Begin(now time.Time, data []byte) {
+func (m *MAC) Begin(now time.Time, data []byte) { m.begin(now, data, false) }
+
+// BeginIndirect is [MAC.Begin] for a frame that answers a data request. It is sent once:
+// "if a single transmission attempt has failed and the transmission was indirect, the
+// coordinator shall not retransmit", for its receiver is asleep again; and that says nothing
+// of whether it acknowledges.
+func (m *MAC) BeginIndirect(now time.Time, data []byte) { m.begin(now, data, true) }
+
+func (m *MAC) begin(now time.Time, data []byte, once bool) {
 	t := &m.tx
 	t.data, t.active, t.sent, t.waitAck, t.probing, t.patient = data, true, false, false, false, false
+	t.once, t.more = once, false
 	t.done, t.attempts, t.deadline = TxPending, 0, time.Time{}
 	var f Frame
 	if err := f.Parse(data); err != nil {
@@ -332,6 +360,8 @@ func (m *MAC) Poll(now time.Time) (MACAction, TxStatus) {
 		return m.finish(TxSent)
 	case now.Before(t.deadline):
 		return MACNone, TxPending
+	case t.once:
+		return m.finish(TxNoAck)
 	case int(t.attempts) <= m.cfg.MaxFrameRetries:
 		return m.send(now)
 	}
@@ -365,9 +395,23 @@ func (m *MAC) finish(s TxStatus) (MACAction, TxStatus) {
 		m.stats.Acked++
 	case TxNoAck:
 		m.stats.NoAck++
+	case TxChannelBusy:
+		m.stats.ChannelBusy++
 	}
 	return MACDone, s
 }
+
+// Busy ends the transmission under way because [CSMA] gave up: the next Poll returns
+// TxChannelBusy.
+func (m *MAC) Busy() {
+	if m.tx.active && m.tx.done == TxPending {
+		m.tx.done = TxChannelBusy
+	}
+}
+
+// MorePending reports whether the acknowledgment of the last transmission said that frames
+// wait for us.
+func (m *MAC) MorePending() bool { return m.tx.more }
 
 // exhausted notes that no attempt was acknowledged, and reports whether the frame counts as
 // sent: the peer is one that never acknowledges, or may be.

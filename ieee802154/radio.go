@@ -14,9 +14,11 @@ type RxFrame struct {
 // A TxFrame is one frame to send.
 type TxFrame struct {
 	Data     []byte // without FCS; the caller's, and read until Transmit returns
+	Indirect bool   // it answers a data request: send it once, whoever asked is asleep soon
 	More     bool   // the next frame of the batch continues the same datagram: it is skipped when this one fails
 	Status   TxStatus
 	Attempts uint8 // how often it was on the air
+	Pending  bool  // its acknowledgment said that frames wait for us
 }
 
 // A TxStatus says what became of a TxFrame.

@@ -38,7 +38,7 @@ func (r *Radio) Transmit(batch []ieee802154.TxFrame) error {
 	failed, continues := false, false
 	for i := range batch {
 		t := &batch[i]
-		t.Attempts = 0
+		t.Attempts, t.Pending = 0, false
 		if continues && failed {
 			t.Status = ieee802154.TxSkipped
 			r.mu.Lock()
@@ -80,12 +80,16 @@ func (r *Radio) transmit(t *ieee802154.TxFrame) bool {
 	}
 	now := r.now() // read again after each wait only: it costs as much as the rest
 	r.mu.Lock()
-	r.mac.Begin(now, t.Data)
+	if t.Indirect {
+		r.mac.BeginIndirect(now, t.Data)
+	} else {
+		r.mac.Begin(now, t.Data)
+	}
 	for {
 		action, status := r.mac.Poll(now)
 		switch action {
 		case ieee802154.MACDone:
-			t.Status, t.Attempts = status, r.mac.Attempts()
+			t.Status, t.Attempts, t.Pending = status, r.mac.Attempts(), r.mac.MorePending()
 			r.mu.Unlock()
 			if r.cfg.Pace {
 				r.txq.flush()
