@@ -99,6 +99,30 @@ func TestSwallowedReport(t *testing.T) {
 	}
 }
 
+// TestSwallowedAlone has the one frame under way sent again after half the time that the
+// last of a full window has.
+func TestSwallowedAlone(t *testing.T) {
+	for _, dialect := range dialects {
+		t.Run(dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			var n atomic.Uint32
+			b := newBench(t, false, dongle.SlipConfig{Dialect: dialect, Fault: func(uint8) bool { return n.Add(1) == 1 }})
+			b.plug()
+			const timeout = 2 * time.Second
+			r := b.open(t, slipradio.Config{Dialect: dialect, Timeout: timeout})
+			waitUp(t, r)
+			drain(b.node)
+			begin := time.Now()
+			if s := send(t, r, 1); s != ieee802154.TxAcked {
+				t.Fatal(s)
+			}
+			if took := time.Since(begin); took < timeout/2 || took > timeout*3/4 {
+				t.Errorf("acknowledged after %v", took)
+			}
+		})
+	}
+}
+
 // TestNoReport: the dongle never reports; frames are given up, and nothing is stuck.
 func TestNoReport(t *testing.T) {
 	b := newBench(t, false, dongle.SlipConfig{Fault: func(uint8) bool { return true }})

@@ -78,14 +78,23 @@ func (r *Radio) report(id, status, ntx uint8) {
 	notify(r.txWake)
 }
 
-// takeSlot returns a free id from lo to hi, in turn, or -1. r.mu is held.
+// takeSlot returns a free id from lo to hi, in turn, or -1. A frame before which the radio
+// has nothing else to send is given half the time. r.mu is held.
 func (r *Radio) takeSlot(now time.Time, lo, hi int) int16 {
+	flying := 0
+	for i := lo; i <= hi; i++ {
+		if r.slots[i].state == slotFlying {
+			flying++
+		}
+	}
+	wait := r.cfg.Timeout / 2
+	wait += wait * time.Duration(min(flying, window-1)) / (window - 1)
 	for range hi - lo + 1 {
 		id := lo + (int(r.nextID)-lo+hi-lo+1)%(hi-lo+1)
 		r.nextID = uint8(id + 1)
 		s := &r.slots[id]
 		if s.state == slotFree || s.state == slotStale && !now.Before(s.until) {
-			*s = slot{state: slotFlying, until: now.Add(r.cfg.Timeout)}
+			*s = slot{state: slotFlying, until: now.Add(wait)}
 			return int16(id)
 		}
 	}

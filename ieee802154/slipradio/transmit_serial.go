@@ -92,6 +92,10 @@ func (r *Radio) putSerial(data []byte) (status uint8, alive bool) {
 	r.mu.Lock()
 	s := r.s
 	id := r.takeSlot(now, firstSerial, 255)
+	var until time.Time
+	if id >= 0 {
+		until = r.slots[id].until
+	}
 	r.mu.Unlock()
 	if s == nil || id < 0 {
 		if id >= 0 {
@@ -107,7 +111,6 @@ func (r *Radio) putSerial(data []byte) (status uint8, alive bool) {
 	r.txMsg.bytes('f', data)
 	r.txBuf = r.txMsg.appendTo(r.txBuf[:0])
 	_ = s.write(r.txBuf) // a failure ends the session, which comes back here as a lost slot
-	until := now.Add(r.cfg.Timeout)
 	for {
 		r.mu.Lock()
 		sl := &r.slots[id]

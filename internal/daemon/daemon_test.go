@@ -66,6 +66,12 @@ func (d *Daemon) url(i int) string {
 // join starts a device and waits for its address.
 func join(t *testing.T, url string, eui uint64) netip.Addr {
 	t.Helper()
+	_, addr := joinNode(t, url, eui)
+	return addr
+}
+
+func joinNode(t *testing.T, url string, eui uint64) (*node.Node, netip.Addr) {
+	t.Helper()
 	joined := make(chan netip.Addr, 1)
 	n, err := node.New(node.Config{Radio: url, EUI64: eui, OnChange: func(s node.State) {
 		if len(s.Addrs) > 0 {
@@ -84,10 +90,10 @@ func join(t *testing.T, url string, eui uint64) netip.Addr {
 	t.Cleanup(func() { cancel(); <-ended })
 	select {
 	case a := <-joined:
-		return a
+		return n, a
 	case <-time.After(30 * time.Second):
 		t.Fatalf("%s did not join", url)
-		return netip.Addr{}
+		return nil, netip.Addr{}
 	}
 }
 
