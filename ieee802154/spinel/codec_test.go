@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -205,7 +206,7 @@ func (d *discard) drop(Drop)          {}
 
 func TestAllocs(t *testing.T) {
 	line := received(t)
-	r := &Radio{rxReady: make(chan struct{}, 1), mac: ieee802154.NewMAC(ieee802154.MACConfig{Ext: 2, PAN: 0x23})}
+	r := &Radio{rx: driver.NewQueue(), mac: ieee802154.NewMAC(ieee802154.MACConfig{Ext: 2, PAN: 0x23})}
 	s := &session{sink: r}
 	var dec Decoder
 	rx := []ieee802154.RxFrame{{Data: make([]byte, 0, 127)}}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // Each reason is counted for what causes it; those of HDLC are in TestHDLC, a full queue in
@@ -28,7 +29,7 @@ func TestDrops(t *testing.T) {
 		{"80067105000102030405" + "c4800800", ieee802154.DropDuplicate},
 		{"8006710500ffffff0405", ieee802154.DropFrameType},
 	} {
-		r := &Radio{rxReady: make(chan struct{}, 1), mac: ieee802154.NewMAC(ieee802154.MACConfig{Ext: 2, PAN: 0x23})}
+		r := &Radio{rx: driver.NewQueue(), mac: ieee802154.NewMAC(ieee802154.MACConfig{Ext: 2, PAN: 0x23})}
 		s := &session{sink: r, resetC: make(chan Status, 1)}
 		s.input(unhex(t, c.hex))
 		st := r.RadioStats()

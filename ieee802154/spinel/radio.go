@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
 
@@ -24,12 +25,6 @@ const (
 	DefaultLifetime  = 5 * time.Second
 	DefaultKeepalive = time.Second
 	DefaultTxTimeout = 5 * time.Second
-
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 2 * time.Second
-	// stable is how long a dongle must have been up for its loss to be followed by an
-	// attempt at once.
-	stable = time.Second
 
 	// maxPending is how many addresses the table of source match takes.
 	maxPending = 128
@@ -81,17 +76,6 @@ type DongleStats struct {
 	Text      uint64 // messages of debug text
 }
 
-// rxRing is how many frames wait for Receive at most.
-const rxRing = 256
-
-type rxSlot struct {
-	n       uint8
-	rssi    int8
-	lqi     uint8
-	channel uint8
-	data    [ieee802154.MaxFrame]byte
-}
-
 // A state is what a dongle forgets when it restarts.
 type state struct {
 	channel uint8
@@ -128,7 +112,7 @@ type Radio struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	rxReady chan struct{}
+	rx      *driver.Queue
 	changed chan struct{} // the wanted state changed
 	suspect chan struct{} // the dongle may have lost its state
 	gate    sync.Mutex    // held for a transmission, and for a scan of one channel
@@ -137,7 +121,7 @@ type Radio struct {
 	txFrame ieee802154.Frame // Transmit's own
 	txTimer *time.Timer      // Transmit's own
 
-	rates []int // to try, the last good one first; supervise's own
+	rates driver.Rates // to try, the last good one first; supervise's own
 
 	mu      sync.Mutex    // guards everything below
 	turn    chan struct{} // closed when s changes
@@ -147,9 +131,6 @@ type Radio struct {
 	want    state
 	changes int // of want
 	mac     *ieee802154.MAC
-	ring    [rxRing]rxSlot
-	head    int
-	length  int
 	stats   ieee802154.Stats
 	dongle  DongleStats
 	drops   [numDrops]uint64
@@ -200,7 +181,7 @@ func Open(cfg Config) (*Radio, error) {
 		}
 	}
 	r := &Radio{
-		cfg: cfg, log: cfg.Logger, rxReady: make(chan struct{}, 1), changed: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, rx: driver.NewQueue(), changed: make(chan struct{}, 1), suspect: make(chan struct{}, 1),
 		turn: make(chan struct{}), rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), txTimer: time.NewTimer(time.Hour),
 	}
 	if r.log == nil {
@@ -213,11 +194,11 @@ func Open(cfg Config) (*Radio, error) {
 		r.want.power = *cfg.Power
 	}
 	if r.rates = serial.Rates; cfg.Port.Baud > 0 {
-		r.rates = []int{cfg.Port.Baud}
+		r.rates = driver.Rates{cfg.Port.Baud}
 	}
 	r.mac = ieee802154.NewMAC(ieee802154.MACConfig{Ext: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Coordinator: true})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.wg.Go(r.supervise)
+	r.wg.Go(func() { driver.Supervise(r.ctx, r.run, r.ended) })
 	return r, nil
 }
 
@@ -280,7 +261,7 @@ func (r *Radio) alter(f func(*state) error) error {
 		ext = r.info.EUI64
 	}
 	r.mac.SetAddress(ext, r.want.short, r.want.pan)
-	notify(r.changed)
+	driver.Notify(r.changed)
 	return nil
 }
 
@@ -345,17 +326,7 @@ func (r *Radio) RadioStats() ieee802154.Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	for i, n := range r.drops {
-		if n > 0 {
-			s.Drops = append(s.Drops, ieee802154.DropCount{Reason: Drop(i).Error(), Count: n})
-		}
-	}
-	for i, n := range r.macDrop {
-		if n > 0 {
-			s.Drops = append(s.Drops, ieee802154.DropCount{Reason: ieee802154.Drop(i).Error(), Count: n})
-		}
-	}
-	slices.SortFunc(s.Drops, func(a, b ieee802154.DropCount) int { return strings.Compare(a.Reason, b.Reason) })
+	s.Drops = driver.Drops[Drop, ieee802154.Drop](r.drops[:], r.macDrop[:])
 	return s
 }
 
@@ -369,37 +340,7 @@ func (r *Radio) Close() error {
 
 // Receive implements [ieee802154.Radio].
 func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
-	if len(batch) == 0 {
-		return 0, nil
-	}
-	for {
-		if r.ctx.Err() != nil {
-			return 0, net.ErrClosed
-		}
-		n := 0
-		r.mu.Lock()
-		for n < len(batch) && r.length > 0 {
-			s := &r.ring[r.head]
-			r.head = (r.head + 1) % rxRing
-			r.length--
-			b := &batch[n]
-			b.Data = append(b.Data[:0], s.data[:s.n]...)
-			b.RSSI, b.LQI, b.Channel = s.rssi, s.lqi, s.channel
-			n++
-		}
-		more := r.length > 0
-		r.mu.Unlock()
-		if n > 0 {
-			if more {
-				notify(r.rxReady)
-			}
-			return n, nil
-		}
-		select {
-		case <-r.rxReady:
-		case <-r.ctx.Done():
-		}
-	}
+	return r.rx.Receive(r.ctx.Done(), batch)
 }
 
 // received implements sink.
@@ -429,7 +370,7 @@ func (r *Radio) received(v *Received) {
 		r.macDrop[ieee802154.DropDuplicate]++
 		return
 	}
-	if r.length == rxRing { // before the MAC remembers it: a retransmission may find room
+	if r.rx.Full() { // before the MAC remembers it: a retransmission may find room
 		r.drops[DropQueueFull]++
 		return
 	}
@@ -442,10 +383,7 @@ func (r *Radio) received(v *Received) {
 		r.stats.Consumed++
 	default:
 		r.stats.Delivered++
-		s := &r.ring[(r.head+r.length)%rxRing]
-		s.n, s.rssi, s.lqi, s.channel = uint8(copy(s.data[:], v.PSDU)), v.RSSI, v.LQI, channel
-		r.length++
-		notify(r.rxReady)
+		r.rx.Put(v.PSDU, v.RSSI, v.LQI, channel)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 	"border-router/internal/dongle"
 	"border-router/internal/serial"
 	"border-router/zep"
@@ -278,7 +279,7 @@ func TestSecured(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	g := newRig(t, dongle.SpinelConfig{}, Config{})
 	g.up()
-	const n = rxRing + 40
+	const n = driver.QueueLen + 40
 	for i := range n {
 		g.send(g.node, g.frame(ownExt, nodeExt, strings.Repeat("x", 80)))
 		// No more than the dongle's 2 KiB are on their way.
@@ -288,7 +289,7 @@ func TestSlowReader(t *testing.T) {
 	if s := g.dongle.Settings(); s.Lost != 0 {
 		t.Errorf("the dongle lost %d", s.Lost)
 	}
-	if s := g.radio.RadioStats(); s.Delivered != rxRing || len(s.Drops) != 1 || s.Drops[0].Reason != "rx_queue_full" || s.Drops[0].Count != 40 {
+	if s := g.radio.RadioStats(); s.Delivered != driver.QueueLen || len(s.Drops) != 1 || s.Drops[0].Reason != "rx_queue_full" || s.Drops[0].Count != 40 {
 		t.Errorf("%+v", s)
 	}
 }

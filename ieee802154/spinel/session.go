@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // The reasons for which a dongle is given up and started anew, as wrapped by the error that
@@ -25,13 +25,7 @@ var (
 )
 
 // A Line carries the bytes to and from a dongle. Close must wake Read and Write.
-type Line interface {
-	io.ReadWriteCloser
-	// SetBaud changes the rate; errors.ErrUnsupported where there is none.
-	SetBaud(baud int) error
-	// Discard forgets what came in and was not read.
-	Discard() error
-}
+type Line = driver.Line
 
 const (
 	askTries = 3
@@ -44,7 +38,6 @@ const (
 	firstAskTID   = 12
 	lastTID       = 15
 	lostDonesMax  = 3
-	sampleLen     = 16
 	readBufferLen = 4096
 )
 
@@ -84,8 +77,7 @@ type session struct {
 	txWake    chan struct{}
 
 	resets    atomic.Uint32 // reset notifications
-	bytes     atomic.Uint64 // from the line
-	frames    atomic.Uint64 // of them Spinel frames
+	frames    atomic.Uint64 // Spinel frames from the line
 	resetC    chan Status
 	energy    chan Energy
 	mu        sync.Mutex // guards everything below
@@ -96,8 +88,7 @@ type session struct {
 	tx        TxDone
 	txArrived bool
 	ackBuf    [ieee802154.MaxFrame]byte
-	sample    [sampleLen]byte
-	sampleN   int
+	early     driver.Heard // before the first Spinel frame
 }
 
 func newSession(line Line, to sink) *session {
@@ -143,10 +134,9 @@ func (s *session) read() {
 		n, err := s.line.Read(buf)
 		if n > 0 && s.frames.Load() == 0 {
 			s.mu.Lock()
-			s.sampleN += copy(s.sample[s.sampleN:], buf[:n])
+			s.early.Add(buf[:n])
 			s.mu.Unlock()
 		}
-		s.bytes.Add(uint64(n))
 		for b := buf[:n]; len(b) > 0; {
 			frame, k, err := dec.Next(b)
 			b = b[k:]
@@ -234,12 +224,12 @@ func (s *session) answered(f *Frame) {
 			d.Ack = append(s.ackBuf[:0], d.Ack[:min(len(d.Ack), len(s.ackBuf))]...)
 		}
 		s.wantTx, s.tx, s.txArrived = 0, d, true
-		notify(s.txWake)
+		driver.Notify(s.txWake)
 	case f.TID == s.wantAsk:
 		s.wantAsk = 0
 		s.reply = *f
 		s.reply.Value = append(s.replyBuf[:0], f.Value...)
-		notify(s.askWake)
+		driver.Notify(s.askWake)
 	default:
 		s.sink.drop(DropTID)
 	}
@@ -371,25 +361,12 @@ func (s *session) transmit(data []byte, o *TxOptions, wait time.Duration) (d TxD
 
 // heard says what came from the line, for an error message.
 func (s *session) heard() string {
-	n := s.bytes.Load()
-	if n == 0 {
-		return "nothing came back"
-	}
-	if f := s.frames.Load(); f > 0 {
-		return fmt.Sprintf("%d Spinel frames came back", f)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%d bytes came back and no Spinel frame: %s", n, strings.TrimSpace(fmt.Sprintf("% x", s.sample[:s.sampleN])))
+	h := s.early
+	h.Frames = s.frames.Load()
+	return h.Text("Spinel frames")
 }
 
 func uint16Value(v uint16) []byte { return binary.LittleEndian.AppendUint16(nil, v) }
 func euiValue(v uint64) []byte    { return binary.BigEndian.AppendUint64(nil, v) }
-
-// notify wakes whoever waits on c, now or when it next looks.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"slices"
 	"strings"
 	"time"
 
+	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
 
@@ -20,36 +20,19 @@ const probeWait = time.Second
 // dial opens the line that c names.
 func (c *Config) dial(ctx context.Context) (Line, error) {
 	if c.Addr != "" {
-		ctx, cancel := context.WithTimeout(ctx, backoffMax)
+		ctx, cancel := context.WithTimeout(ctx, driver.BackoffMax)
 		defer cancel()
 		return serial.Dial(ctx, c.Addr)
 	}
 	return serial.Open(c.Port)
 }
 
-// supervise opens the dongle again and again until the radio is closed.
-func (r *Radio) supervise() {
-	wait := time.Duration(0)
-	for {
-		select {
-		case <-time.After(wait):
-		case <-r.ctx.Done():
-			return
-		}
-		upSince, err := r.run()
-		if r.ctx.Err() != nil {
-			return
-		}
-		switch {
-		case upSince.IsZero():
-			r.failed(err)
-			wait = min(max(2*wait, backoffMin), backoffMax)
-		default:
-			r.lost(err)
-			if wait = 0; time.Since(upSince) < stable {
-				wait = backoffMin
-			}
-		}
+// ended notes why the dongle is not up.
+func (r *Radio) ended(wasUp bool, err error) {
+	if wasUp {
+		r.lost(err)
+	} else {
+		r.failed(err)
 	}
 }
 
@@ -231,7 +214,7 @@ func (r *Radio) connect() (s *session, baud int, err error) {
 		_ = line.Discard()
 		s := newSession(line, r)
 		if s.probe(r.ctx, r.cfg.probeWait) {
-			r.rates = slices.Concat([]int{rate}, r.rates[:i], r.rates[i+1:])
+			r.rates.Found(i)
 			return s, rate, nil
 		}
 		dead := s.isDead()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // Constants of CSMA-CA (section 6.2.5) where the host does it.
@@ -44,21 +45,7 @@ func (r *Radio) Transmit(batch []ieee802154.TxFrame) error {
 		}
 		failed, continues = !t.Status.OK(), t.More
 		r.mu.Lock()
-		r.stats.Attempts += uint64(t.Attempts)
-		switch t.Status {
-		case ieee802154.TxSent:
-			r.stats.Sent++
-		case ieee802154.TxAcked:
-			r.stats.Acked++
-		case ieee802154.TxNoAck:
-			r.stats.NoAck++
-		case ieee802154.TxChannelBusy:
-			r.stats.ChannelBusy++
-		case ieee802154.TxSkipped:
-			r.stats.Skipped++
-		case ieee802154.TxTooLong:
-			r.stats.TooLong++
-		}
+		driver.Count(&r.stats, t)
 		r.mu.Unlock()
 	}
 	return nil
@@ -97,7 +84,7 @@ func (r *Radio) send(t *ieee802154.TxFrame) ieee802154.TxStatus {
 			return ieee802154.TxChannelBusy
 		case err == nil && status == StatusInvalidState:
 			// It forgot that it was switched on, or it is scanning.
-			notify(r.suspect)
+			driver.Notify(r.suspect)
 			if busy++; busy > busyTries || !r.pause(busyPause<<busy) {
 				return r.closedOr(ieee802154.TxChannelBusy)
 			}
@@ -111,7 +98,7 @@ func (r *Radio) send(t *ieee802154.TxFrame) ieee802154.TxStatus {
 		case errors.Is(err, errLostDone):
 			// It may have been on the air. Sent again it is a duplicate, which receivers
 			// reject by its sequence number.
-			notify(r.suspect)
+			driver.Notify(r.suspect)
 			if last.IsZero() {
 				last = time.Now().Add(r.cfg.TxTimeout)
 			}

@@ -1,17 +1,20 @@
 package spinel
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
+
+// leastDuration is the shortest that a URL may ask for.
+const leastDuration = 10 * time.Millisecond
 
 // urlKeys are the query keys of a radio URL besides those of the port, with what they may be.
 var urlKeys = map[string]string{
@@ -65,76 +68,36 @@ func ParseURL(s string) (Config, error) {
 	default:
 		return fail("scheme %q; want spinel:// or spinel+tcp://", u.Scheme)
 	}
-	q, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return fail("query: %v", err)
-	}
-	known := slices.Sorted(maps.Keys(keys))
-	for k, v := range q {
-		if _, ok := keys[k]; !ok {
-			return fail("unknown key %q; known are %s", k, strings.Join(known, ", "))
-		}
-		if len(v) != 1 {
-			return fail("key %q is given %d times", k, len(v))
-		}
-	}
-	for _, k := range known {
-		if !q.Has(k) {
-			continue
-		}
-		if err := c.setKey(k, q.Get(k)); err != nil {
-			return fail("%s=%s: %v; want %s", k, q.Get(k), err, keys[k])
-		}
+	if err := driver.Query(u, keys, c.setKey); err != nil {
+		return fail("%v", err)
 	}
 	return c, nil
 }
 
-func (c *Config) setKey(k, v string) (err error) {
-	number := func(bits int, lo, hi uint64) uint64 {
-		n, e := strconv.ParseUint(v, 0, bits)
-		if e != nil || n < lo || n > hi {
-			err = fmt.Errorf("not in range")
-		}
-		return n
-	}
-	duration := func() time.Duration {
-		d, e := time.ParseDuration(v)
-		if e != nil || d < 10*time.Millisecond {
-			err = fmt.Errorf("not a duration of 10ms or more")
-		}
-		return d
-	}
+func (c *Config) setKey(k, v string) error {
 	switch k {
 	case "channel":
-		c.Channel = uint8(number(8, 11, 26))
+		return driver.Number(&c.Channel, v, 11, 26)
 	case "pan":
-		c.PAN = uint16(number(16, 1, 0xfffe))
+		return driver.Number(&c.PAN, v, 1, 0xfffe)
 	case "eui64":
-		h := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimPrefix(v, "0x"))
-		n, e := strconv.ParseUint(h, 16, 64)
-		if e != nil || len(h) != 16 || n == 0 {
-			return fmt.Errorf("not an EUI-64")
-		}
-		c.EUI64 = n
+		return driver.EUI64(&c.EUI64, v)
 	case "short":
-		c.Short = uint16(number(16, 1, ieee802154.NoShort-1))
+		return driver.Short(&c.Short, v)
 	case "power":
-		n, e := strconv.ParseInt(v, 10, 8)
-		if e != nil || n < -40 || n > 30 {
-			return fmt.Errorf("not in range")
+		n, err := strconv.ParseInt(v, 10, 8)
+		if err != nil || n < -40 || n > 30 {
+			return errors.New("not in range")
 		}
 		p := int8(n)
 		c.Power = &p
+		return nil
 	case "retries":
-		if c.MaxFrameRetries = int(number(8, 0, 7)); c.MaxFrameRetries == 0 {
-			c.MaxFrameRetries = -1
-		}
+		return driver.Retries(&c.MaxFrameRetries, v)
 	case "lifetime":
-		c.Lifetime = duration()
+		return driver.Duration(&c.Lifetime, v, leastDuration)
 	case "keepalive":
-		c.Keepalive = duration()
-	default:
-		return c.Port.Set(k, v)
+		return driver.Duration(&c.Keepalive, v, leastDuration)
 	}
-	return err
+	return c.Port.Set(k, v)
 }
