@@ -73,6 +73,9 @@ type iid struct {
 	ok bool
 }
 
+func (l *Link) source() iid      { return iid{l.Src.IID(), !l.Src.IsZero()} }
+func (l *Link) destination() iid { return iid{l.Dst.IID(), !l.Dst.IsZero()} }
+
 // A Result says what [Contexts.DecompressFirst] has restored.
 type Result struct {
 	N        int // bytes of the datagram in dst: headers and as much payload as was present
@@ -100,6 +103,12 @@ func (c *Contexts) Decompress(dst, b []byte, l Link, size int) (n int, err error
 // With a size, an uncompressed first fragment may end inside the IPv6 header: check the
 // reassembled datagram with [ipv6.Parse].
 func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, err error) {
+	return c.decompress(dst, b, l.source(), l.destination(), size)
+}
+
+// decompress is DecompressFirst with the interface identifiers that addresses may have been
+// elided to.
+func (c *Contexts) decompress(dst, b []byte, src, to iid, size int) (r Result, err error) {
 	dst = dst[:cap(dst)]
 	over := DropTooLong
 	if size != 0 {
@@ -120,7 +129,7 @@ func (c *Contexts) DecompressFirst(dst, b []byte, l Link, size int) (r Result, e
 	if len(dst) < ipv6.HeaderLen {
 		return r, over
 	}
-	in, drop := c.decodeIPHC((*[ipv6.HeaderLen]byte)(dst), b, iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()})
+	in, drop := c.decodeIPHC((*[ipv6.HeaderLen]byte)(dst), b, src, to)
 	if drop != 0 {
 		return r, drop
 	}

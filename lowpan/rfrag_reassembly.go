@@ -44,7 +44,9 @@ type recovered struct {
 // request, when a datagram is complete, and when it cannot be received.
 //
 // A fragment that contradicts earlier ones of its source and tag begins another datagram:
-// tags of 8 bits come again.
+// tags of 8 bits come again. One that comes before the first of its datagram waits for it;
+// to refuse it is for those who forward fragments and have no route for it (RFC 8931 section
+// 6.1.2).
 func (r *Reassembler) InputRecoverable(now time.Time, b []byte, l Link) (p ipv6.Packet, a RFragAck, ack bool, err error) {
 	r.stats.In++
 	if r.due(now) {
@@ -66,7 +68,9 @@ func (r *Reassembler) recoverable(now time.Time, h RFrag, data []byte, l Link) (
 	e := r.find(k)
 	if h.Offset == 0 {
 		// "A Fragment_Offset that is set to a value of 0 indicates an abort condition, and all
-		// states regarding the datagram should be cleaned up".
+		// states regarding the datagram should be cleaned up" (RFC 8931 section 5.1). "If an
+		// acknowledgment is requested, the reassembling endpoint responds with a NULL bitmap"
+		// (section 6.3).
 		if e != nil {
 			r.drop(e, DropRecoveryReset)
 		}

@@ -24,21 +24,26 @@ type RecoveryConfig struct {
 
 	// MinWindow, OptWindow and MaxWindow are how many fragments are sent before an
 	// acknowledgment is waited for: at least, at first, and at most. Congestion on the way
-	// halves the number, each acknowledgment without it adds one. Default 1, 16 and 31
-	// (Window_Size is less than 32, RFC 8931 section 7.1).
+	// halves the number, each acknowledgment without it adds one; the next datagram starts
+	// with OptWindow again (RFC 8931 appendix C). Default 1, 32 and 32: "The Window_Size MUST
+	// be at least 1 and less than 33", and 32 is the "RECOMMENDED value in a half-duplex LLN"
+	// (RFC 8931 section 7.1).
 	MinWindow, OptWindow, MaxWindow int
 
 	// MinTimeout, OptTimeout and MaxTimeout are how long an acknowledgment is waited for
 	// (ARQTimeOut): three times the round trip measured, OptTimeout as long as there is
-	// none, and twice as long with each attempt. Default 200 ms, 500 ms and 2 s.
+	// none, and twice as long with each attempt. Default 200 ms, 500 ms and 2 s; the RFC
+	// leaves them to the network.
 	MinTimeout, OptTimeout, MaxTimeout time.Duration
 
 	// FragRetries is how often a fragment, or the request for an acknowledgment, is
-	// repeated (MaxFragRetries). Default 8.
+	// repeated (MaxFragRetries). "A default value of 3 is RECOMMENDED" (RFC 8931 section
+	// 7.1), and taken.
 	FragRetries int
 
-	// DatagramRetries is how often a datagram is begun anew after its receiver gave it up
-	// (MaxDatagramRetries). Default 2, negative for none.
+	// DatagramRetries is how often a datagram is begun anew after its receiver gave it up or
+	// answered no request (MaxDatagramRetries). "A default value of 1 is RECOMMENDED" (RFC
+	// 8931 section 7.1), and taken; negative for none.
 	DatagramRetries int
 }
 
@@ -49,13 +54,13 @@ func (c RecoveryConfig) withDefaults() RecoveryConfig {
 		}
 		*p = min(*p, limit)
 	}
-	count(&c.MaxWindow, MaxSequence, MaxSequence)
+	count(&c.MaxWindow, MaxSequence+1, MaxSequence+1)
 	count(&c.MinWindow, 1, c.MaxWindow)
-	count(&c.OptWindow, 16, c.MaxWindow)
+	count(&c.OptWindow, MaxSequence+1, c.MaxWindow)
 	c.OptWindow = max(c.OptWindow, c.MinWindow)
-	count(&c.FragRetries, 8, 100)
+	count(&c.FragRetries, 3, 100)
 	if c.DatagramRetries == 0 {
-		c.DatagramRetries = 2
+		c.DatagramRetries = 1
 	}
 	dur := func(p *time.Duration, def, least time.Duration) {
 		if *p <= 0 {
@@ -77,8 +82,9 @@ const (
 	// How long a neighbour that answered nothing is sent fragments of RFC 4944.
 	recoveryMemory = 10 * time.Minute
 
-	// What the first fragment leaves free where that costs no fragment more, for those who
-	// forward fragments and have to lengthen its headers (RFC 8931 section 4.2).
+	// What the first fragment leaves free, for those who forward fragments: it "MUST have
+	// enough slack to enable a less-efficient compression in the next hops to still fit within
+	// the Link MTU" (RFC 8931 section 4.1). An address of 8 bytes that was elided, twice.
 	firstSlack = 16
 )
 
@@ -227,8 +233,14 @@ func (i *Interface) recover(now time.Time, d *datagram) bool {
 		return false
 	}
 	room := int(nb.room) - rfragLen
-	n := (len(d.b) + room - 1) / max(room, 1)
-	if room < 16 || n > MaxSequence+1 || len(r.active) == cap(r.active) {
+	// "Any header that cannot fit within the first fragment MUST NOT be compressed" (RFC 8931
+	// section 3): nothing but the slack gives way to them.
+	first := max(room-firstSlack, d.hdr)
+	if room < 16 || first > room || len(r.active) == cap(r.active) {
+		return false
+	}
+	n := 1 + (max(len(d.b)-first, 0)+room-1)/room
+	if n > MaxSequence+1 {
 		return false
 	}
 	e := r.free
@@ -241,15 +253,14 @@ func (i *Interface) recover(now time.Time, d *datagram) bool {
 	}
 	*e = recovery{
 		d: d, index: e.index, gen: e.gen, n: uint8(n),
-		rest: uint8(room), first: uint8(room - min(n*room-len(d.b), firstSlack)),
+		rest: uint8(room), first: uint8(first),
 		rto: r.cfg.OptTimeout,
 	}
 	if nb.roundTrip > 0 {
 		e.rto = min(max(3*nb.roundTrip, r.cfg.MinTimeout), r.cfg.MaxTimeout)
 	}
-	if nb.window == 0 {
-		nb.window = uint8(r.cfg.OptWindow)
-	}
+	// "the next datagram starts with the configured Window_Size again" (RFC 8931 appendix C).
+	nb.window = uint8(r.cfg.OptWindow)
 	r.active = append(r.active, e)
 	nb.held = true
 	i.stats.Recoveries++
@@ -274,13 +285,18 @@ again:
 }
 
 // round makes the fragments that are missing, as many as the window holds, ready to be
-// sent. The last of them asks for an acknowledgment.
+// sent. The last of them asks for an acknowledgment. "The sender MUST send all the fragments
+// for a first time before it retries any lost fragment; lost fragments MUST be retried in
+// sequence, oldest first" (RFC 8931 section 6).
 func (i *Interface) round(now time.Time, e *recovery) {
 	r := &i.rec
 	missing := ^(BitmapFull >> e.n) &^ e.acked
 	if missing == 0 {
 		i.recovered(now, e)
 		return
+	}
+	if fresh := missing &^ e.sent; fresh != 0 {
+		missing = fresh
 	}
 	e.todo, e.clean = 0, true
 	for k := e.d.to.window; k > 0 && missing != 0; k-- {
@@ -345,8 +361,8 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 		i.setup(nb)
 		b = i.header(b, nb)
 		if c.reset {
-			// "The sender of a reset pseudo fragment SHOULD also set the Sequence and
-			// Fragment_Size fields to 0."
+			// "The sender of a reset SHOULD also set the Sequence and Fragment_Size field to 0"
+			// (RFC 8931 section 6.3).
 			b, _ = RFrag{Tag: c.ack.Tag}.AppendBinary(b)
 		} else {
 			b, _ = c.ack.AppendBinary(b)
@@ -460,6 +476,8 @@ func (i *Interface) ackInput(now time.Time, b []byte, src ipv6.LinkAddr) Drop {
 	cfg, nb := &i.rec.cfg, e.d.to
 	switch x := sequenceBit(int(e.x)); {
 	case a.Bitmap == BitmapNull:
+		// The fragmenting endpoint "MUST abort the transmission of the fragmented datagram" (RFC
+		// 8931 section 6.3): what is sent from scratch has another tag.
 		if int(e.restarts) >= cfg.DatagramRetries {
 			i.end(e, DropRecoveryRefused)
 			break
@@ -553,15 +571,25 @@ func (i *Interface) recoveryTimeout(now time.Time, e *recovery) {
 		limit = min(limit, recoveryNoAcks) // it is a guess that it speaks the protocol
 	}
 	if e.timeouts++; int(e.timeouts) <= limit {
-		// "the fragment that carries the 'X' flag MAY be retried upon a timeout for a
-		// configurable number of times ... with an exponential backoff".
+		// RFC 8931 section 6: "the fragment that carries the 'X' flag MAY be retried upon a
+		// timeout for a configurable number of times ... with an exponential backoff".
 		e.todo, e.clean = sequenceBit(int(e.x)), false
 		e.rto = min(2*e.rto, r.cfg.MaxTimeout)
 		i.enlist(e)
 		return
 	}
 	if e.heard || r.known[dst] {
-		i.giveUp(now, e, DropRecoveryTimeout)
+		if int(e.restarts) >= r.cfg.DatagramRetries {
+			i.giveUp(now, e, DropRecoveryTimeout)
+			return
+		}
+		// "resend the first fragment with an 'X' flag set in order to establish a new path for
+		// the datagram and obtain the list of fragments that were received over the old path in
+		// the acknowledgment bitmap".
+		e.restarts++
+		e.timeouts, e.clean, e.x = 0, false, 0
+		e.todo = sequenceBit(0)
+		i.enlist(e)
 		return
 	}
 	i.learn(dst, now.Add(recoveryMemory))

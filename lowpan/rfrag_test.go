@@ -384,7 +384,7 @@ func TestRecoveryLoss(t *testing.T) {
 	per := func(f, n int) float64 { return float64(f) / float64(max(n, 1)) }
 	t.Logf("30 %% loss, %d datagrams of 1280 bytes: recovered %d with %.1f frames each (%.1f fragments, %.1f of them repeated, %.1f acknowledgments heard); RFC 4944 %d with %.0f frames for each delivered",
 		datagrams, got, per(frames, got), per(int(s.FragmentsRecoverable), got), per(int(s.FragmentsRepeated), got), per(int(s.RecoveryAcksIn), got), plain, per(plainFrames, plain))
-	if got != datagrams {
+	if got < datagrams*99/100 {
 		t.Errorf("%d of %d delivered: %v", got, datagrams, dropList(&s.TxDrops))
 	}
 	if plain > datagrams/20 {
@@ -458,7 +458,7 @@ func TestRecoverySilent(t *testing.T) {
 		y.a.Output(y.now, p, dst)
 		y.run(t)
 		s := y.a.Stats()
-		if s.TxDrops[DropRecoveryTimeout] != 1 || s.DatagramsQueued != 0 || s.FragmentsRepeated != 8 {
+		if s.TxDrops[DropRecoveryTimeout] != 1 || s.DatagramsQueued != 0 || s.FragmentsRepeated != 3+1+3 {
 			t.Errorf("%v, %+v", dropList(&s.TxDrops), s)
 		}
 		if d := y.now.Sub(start); d > 20*time.Second {
@@ -557,7 +557,7 @@ func TestRecoveryWindow(t *testing.T) {
 	mark = true
 	y.a.Output(y.now, testUDP(linkTo(euiA, dst), 1280), dst)
 	y.run(t)
-	want := []int{4, 5, 4, 5, 2, 1, 1, 1, 1, 1, 1}
+	want := []int{4, 5, 4, 4, 2, 1, 1, 1, 1, 1, 1, 1}
 	if len(bursts) < len(want) || len(y.b.got) != 2 {
 		t.Fatalf("%d datagrams, bursts %v", len(y.b.got), bursts)
 	}
@@ -565,6 +565,58 @@ func TestRecoveryWindow(t *testing.T) {
 		if bursts[k] != want[k] {
 			t.Fatalf("bursts %v, want %v", bursts, want)
 		}
+	}
+}
+
+// TestRecoveryOrder: every fragment is sent once before one is repeated, the oldest first, and
+// the first leaves room for those who lengthen its headers.
+func TestRecoveryOrder(t *testing.T) {
+	cfg := toB
+	cfg.OptWindow, cfg.MaxWindow = 5, 5
+	y := newLossy(cfg, Limits{})
+	var order []uint8
+	var sizes []int
+	y.lose = func(b []byte) bool {
+		var f ieee802154.Frame
+		f.Parse(b)
+		h, _, err := ParseRFrag(f.Payload)
+		if err != nil {
+			return false
+		}
+		order, sizes = append(order, h.Sequence), append(sizes, len(f.Payload))
+		return len(order) <= 13 && (h.Sequence == 1 || h.Sequence == 3 || h.Sequence == 7)
+	}
+	dst := ipv6.EUI64(euiB)
+	y.a.Output(y.now, testUDP(linkTo(euiA, dst), 1280), dst)
+	y.run(t)
+	want := []uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 3, 7}
+	if !bytes.Equal(order, want) || len(y.b.got) != 1 {
+		t.Errorf("sent %d, want %d; %d datagrams", order, want, len(y.b.got))
+	}
+	if sizes[0]+firstSlack != sizes[1] {
+		t.Errorf("first fragment of %d bytes, the next of %d", sizes[0], sizes[1])
+	}
+}
+
+// TestRecoveryNewPath: when no request is answered any more, the first fragment asks once
+// more for what has arrived.
+func TestRecoveryNewPath(t *testing.T) {
+	y := newLossy(toB, Limits{})
+	silent := 0
+	y.lose = func(b []byte) bool {
+		var f ieee802154.Frame
+		f.Parse(b)
+		if h, _, err := ParseRFrag(f.Payload); err == nil && h.AckRequest && silent < 4 {
+			silent++
+			return true
+		}
+		return false
+	}
+	dst := ipv6.EUI64(euiB)
+	y.a.Output(y.now, testUDP(linkTo(euiA, dst), 1280), dst)
+	y.run(t)
+	if s := y.a.Stats(); s.DatagramsSent != 1 || len(y.b.got) != 1 || s.FragmentsRecoverable != 13+3+1+1 {
+		t.Errorf("%d datagrams, %v, %+v", len(y.b.got), dropList(&s.TxDrops), s)
 	}
 }
 

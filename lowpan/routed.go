@@ -17,10 +17,13 @@ const (
 // (RFC 8138) before its LOWPAN_IPHC, as [Contexts.Decompress] does with others: the packet
 // that the headers stand for.
 //
-//   - RPI-6LoRH becomes the RPL option in a hop-by-hop options header.
-//   - IP-in-IP-6LoRH becomes an IPv6 header around the packet and its RPL option. Where its
-//     addresses are those of the root of the RPL instance, that is c.Root: without one the
-//     datagram is dropped for [DropRoot].
+//   - IP-in-IP-6LoRH becomes an IPv6 header around the packet. Where its addresses are those
+//     of the root of the RPL instance, that is c.Root: without one the datagram is dropped for
+//     [DropRoot]. An interface identifier that LOWPAN_IPHC elides is then that of the outer
+//     header (section 5.2.3). Of tunnels in tunnels there is one: others are [Drop6LoRH].
+//   - RPI-6LoRH becomes the RPL option in a hop-by-hop options header: of the outer packet
+//     where it comes before IP-in-IP-6LoRH, of the inner one where it comes behind (section
+//     3.2.2) or there is no tunnel.
 //   - SRH-6LoRH is for the RPL routers that it names, which we are none of: [DropSourceRoute].
 //   - Elective headers of an unknown type are skipped, critical ones are [Drop6LoRH].
 func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
@@ -31,11 +34,11 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 		return 0, Classify(b).Drop()
 	}
 	var (
-		option, tunnel bool
-		rpi            RPI
-		encapsulator   [16]byte
-		hopLimit       uint8
-		byRoot         bool
+		outer, inner, tunnel bool // outer and inner: there is an RPI
+		outerRPI, innerRPI   RPI
+		encapsulator         [16]byte
+		hopLimit             uint8
+		byRoot               bool
 	)
 	b = b[1:]
 	for headers := 0; ; headers++ {
@@ -62,73 +65,97 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 			tunnel, hopLimit, byRoot = true, limit, len(addr) == 0
 			encapsulator = c.Root.As16()
 			copy(encapsulator[16-len(addr):], addr)
+			// What came before is of the outer packet.
+			outer, outerRPI, inner = inner, innerRPI, false
 		case h.Elective:
 		case h.Type == RoutingRPI:
-			if option {
+			if inner {
 				return 0, Drop6LoRH
 			}
-			rpi, option = h.RPI()
+			innerRPI, inner = h.RPI()
 		default:
 			return 0, DropSourceRoute
 		}
 	}
 	if b[0]&0xe0 != iphcDispatch {
-		return 0, DropDispatch
+		return 0, Classify(b).Drop()
 	}
 
 	dst = dst[:cap(dst)]
-	front := 0
-	if option {
-		front += rpiLen
-	}
+	front, src, to := 0, l.source(), l.destination()
 	if tunnel {
-		front += ipv6.HeaderLen
+		front = ipv6.HeaderLen
+		if outer {
+			front += rpiLen
+		}
+		// "The outer destination address that is used to compress the inner destination address"
+		// is not known where it is the inner one itself.
+		src = iid{binary.BigEndian.Uint64(encapsulator[8:]), true}
+		if !byRoot {
+			root := c.Root.As16()
+			to = iid{binary.BigEndian.Uint64(root[8:]), true}
+		}
+	}
+	at := front
+	if inner {
+		front += rpiLen
 	}
 	if len(dst) < front {
 		return 0, DropTooLong
 	}
-	if n, err = c.Decompress(dst[front:len(dst):len(dst)], b, l, 0); err != nil {
+	r, err := c.decompress(dst[front:len(dst):len(dst)], b, src, to, 0)
+	if err != nil {
 		return 0, err
 	}
-	n += front
+	n = r.N + front
 	if n-ipv6.HeaderLen > 0xffff {
 		return 0, DropTooLong
 	}
-	at, next := 0, uint8(ipv6.ProtoIPv6)
-	if h := dst[front:]; tunnel {
-		// "the destination ... is the root" of what a node encapsulates; what the root does, it
-		// encapsulates for where the packet goes.
-		to := h[24:40]
-		if root := c.Root.As16(); !byRoot {
-			to = root[:]
-		}
-		clear(dst[:8])
-		dst[0], dst[6], dst[7] = 0x60, ipv6.ProtoIPv6, hopLimit
-		copy(dst[8:], encapsulator[:])
-		copy(dst[24:], to)
-	} else {
-		if next = h[6]; option && next == ipv6.ProtoHopByHop {
+	if inner {
+		h := dst[at:]
+		copy(h[:ipv6.HeaderLen], dst[front:])
+		if h[6] == ipv6.ProtoHopByHop {
 			return 0, Drop6LoRH // there would be two hop-by-hop options headers
 		}
-		copy(dst[:ipv6.HeaderLen], h)
+		putRPI(h[ipv6.HeaderLen:], h[6], innerRPI)
+		h[6] = ipv6.ProtoHopByHop
+		binary.BigEndian.PutUint16(h[4:], uint16(n-at-ipv6.HeaderLen))
 	}
+	if !tunnel {
+		return n, nil
+	}
+	// "The destination address in the IP-in-IP header is implicitly the root in the RPL graph
+	// for packets going upwards; in Storing mode, it is the destination address in the
+	// LOWPAN_IPHC for packets going downwards" (section 7): what the root encapsulates.
+	final := c.Root.As16()
+	if byRoot {
+		final = [16]byte(dst[at+24:])
+	}
+	clear(dst[:8])
+	dst[0], dst[6], dst[7] = 0x60, ipv6.ProtoIPv6, hopLimit
+	copy(dst[8:], encapsulator[:])
+	copy(dst[24:], final[:])
 	binary.BigEndian.PutUint16(dst[4:], uint16(n-ipv6.HeaderLen))
-	if option {
-		at = ipv6.HeaderLen
+	if outer {
+		putRPI(dst[ipv6.HeaderLen:], ipv6.ProtoIPv6, outerRPI)
 		dst[6] = ipv6.ProtoHopByHop
-		o := dst[at : at+rpiLen]
-		o[0], o[1], o[2], o[3] = next, 0, optionRPI, 4
-		// RFC 6550 section 11.2: O, R, F and five reserved bits.
-		o[4] = 0
-		for k, set := range [3]bool{rpi.Down, rpi.RankError, rpi.ForwardError} {
-			if set {
-				o[4] |= 0x80 >> k
-			}
-		}
-		o[5] = rpi.Instance
-		binary.BigEndian.PutUint16(o[6:], rpi.SenderRank)
 	}
 	return n, nil
+}
+
+// putRPI writes a hop-by-hop options header with the RPL option, rpiLen bytes, to o.
+func putRPI(o []byte, next uint8, rpi RPI) {
+	o = o[:rpiLen]
+	o[0], o[1], o[2], o[3] = next, 0, optionRPI, 4
+	// RFC 6550 section 11.2: O, R, F and five reserved bits.
+	o[4] = 0
+	for k, set := range [3]bool{rpi.Down, rpi.RankError, rpi.ForwardError} {
+		if set {
+			o[4] |= 0x80 >> k
+		}
+	}
+	o[5] = rpi.Instance
+	binary.BigEndian.PutUint16(o[6:], rpi.SenderRank)
 }
 
 // decompressWhole restores a datagram that came in one piece.

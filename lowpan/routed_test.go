@@ -10,7 +10,7 @@ import (
 
 // TestDecompressRouted restores packets behind routing headers.
 func TestDecompressRouted(t *testing.T) {
-	inner := testUDP(linkA, 100)
+	inner := udpPacket(netip.MustParseAddrPort("[2001:db8::1]:61617"), netip.MustParseAddrPort("[2001:db8::2]:61618"), 64, make([]byte, 40))
 	var c Contexts
 	hdr, consumed, err := c.Compress(nil, inner, linkA, CompressOptions{})
 	if err != nil {
@@ -42,6 +42,18 @@ func TestDecompressRouted(t *testing.T) {
 		return hexString(a[:])
 	}()
 	const rootHex = "fd000001000200030000000000000001"
+	// both is a tunnel of the root around the packet, with options in either.
+	both := func(outer, inner string) []byte {
+		p := with("", false, inner)
+		b := append(hexOf("60000000 0000 29 3f"), hexOf(rootHex+dst)...)
+		if outer != "" {
+			b[6] = 0
+			b = append(append(b, ipv6.ProtoIPv6, 0), hexOf(outer)...)
+		}
+		b = append(b, p...)
+		b[4], b[5] = byte((len(b)-40)>>8), byte(len(b)-40)
+		return b
+	}
 	for _, tc := range []struct {
 		name string
 		b    []byte
@@ -58,7 +70,12 @@ func TestDecompressRouted(t *testing.T) {
 		{"tunnel of the root", frame("a1 06 3f"), root, with("3f"+rootHex+dst, true, ""), 0},
 		{"tunnel, whole address", frame("b1 06 3f 20010db8000000000000000000000099"), root, with("3f 20010db8000000000000000000000099"+rootHex, true, ""), 0},
 		{"tunnel without a root", frame("a1 06 3f"), netip.Addr{}, nil, DropRoot},
-		{"tunnel of an odd length", frame("a4 06 3f 010203"), root, nil, Drop6LoRH},
+		{"tunnel, three bytes", frame("a4 06 3f 0a0b0c"), root, with("3f fd0000010002000300000000000a0b0c"+rootHex, true, ""), 0},
+		{"RPI of the inner packet", frame("a1 06 3f 82 05 1234"), root, both("", "23 04 00 00 1234"), 0},
+		{"RPI of both", frame("9f 05 01 a1 06 3f 80 05 1e 1234"), root, both("23 04 e0 00 0100", "23 04 00 1e 1234"), 0},
+		{"two RPI of the inner packet", frame("a1 06 3f 82 05 1234 82 05 1234"), root, nil, Drop6LoRH},
+		{"tunnel without a hop limit", frame("a0 06"), root, nil, Drop6LoRH},
+		{"tunnel longer than an address", frame("b2 06 3f 20010db800000000000000000000009901"), root, nil, Drop6LoRH},
 		{"two tunnels", frame("a1 06 3f a1 06 3f"), root, nil, Drop6LoRH},
 		{"two RPI", frame("82 05 1234 82 05 1234"), root, nil, Drop6LoRH},
 		{"source route", frame("80 00 01"), root, nil, DropSourceRoute},
@@ -67,6 +84,7 @@ func TestDecompressRouted(t *testing.T) {
 		{"cut short", frame("80 05 1e 1234")[:5], root, nil, DropTruncated},
 		{"nothing behind", []byte{Page1}, root, nil, DropTruncated},
 		{"not IPHC", append([]byte{Page1, 0x41}, inner...), root, nil, DropDispatch},
+		{"another page behind Page 1", append([]byte{Page1, 0xf0}, iphc...), root, nil, DropPaging},
 		{"another page", append([]byte{0xf2}, iphc...), root, nil, DropPaging},
 		{"empty", nil, root, nil, DropTruncated},
 	} {
@@ -98,6 +116,29 @@ func TestDecompressRouted(t *testing.T) {
 	c.Root = root
 	if n := testing.AllocsPerRun(100, func() { c.DecompressRouted(buf, rpi, linkA) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestRoutedIdentifiers: what LOWPAN_IPHC elides in a tunnel is that of the outer header (RFC
+// 8138 section 5.2.3), but for a destination that the outer header takes from the inner one.
+func TestRoutedIdentifiers(t *testing.T) {
+	c := Contexts{Root: netip.MustParseAddr("fd00::ff:fe00:1")}
+	c.Set(0, Context{Prefix: netip.MustParsePrefix("2001:db8::/64"), Compress: true})
+	const elided = "7a77 3b" // SAC, SAM 3, DAC, DAM 3
+	for _, r := range []struct{ name, front, src, dst string }{
+		{"of a node", "f1 a3 06 40 0a0b", "2001:db8::ff:fe00:a0b", "2001:db8::ff:fe00:1"},
+		{"of the root", "f1 a1 06 40", "2001:db8::ff:fe00:1", "2001:db8::ff:fe00:5678"},
+		{"no tunnel", "f1", "2001:db8::ff:fe00:1234", "2001:db8::ff:fe00:5678"},
+	} {
+		buf := make([]byte, 0, 200)
+		n, err := c.DecompressRouted(buf, hexOf(r.front+elided), fuzzLinks[1])
+		p := ipv6.Packet(buf[:n])
+		if err == nil && n == 80 {
+			p = p[40:]
+		}
+		if err != nil || p.Src().String() != r.src || p.Dst().String() != r.dst {
+			t.Errorf("%s: %v, %x", r.name, err, []byte(p))
+		}
 	}
 }
 

@@ -170,16 +170,16 @@ func (p RPI) AppendBinary(b []byte) ([]byte, error) {
 }
 
 // Encapsulator returns the contents of an IP-in-IP-6LoRH (RFC 8138 section 7): the hop
-// limit of the outer IPv6 header and the end of the encapsulator's address, 0, 1, 2, 4, 8 or
-// 16 bytes, whose beginning is that of the root of the RPL instance. Without any byte it is
-// the root itself. ok is false for other headers and other lengths.
+// limit of the outer IPv6 header and the end of the encapsulator's address, 0 to 16 bytes,
+// whose beginning is that of the root of the RPL instance. Without any byte it is the root
+// itself. ok is false for other headers, those without a hop limit ("the Length ... MUST be
+// at least 1") and those with more than an address.
 func (h RoutingHeader) Encapsulator() (hopLimit uint8, addr []byte, ok bool) {
 	if !h.Elective || h.Type != RoutingIPinIP {
 		return 0, nil, false
 	}
-	switch len(h.Data) {
-	case 1, 2, 3, 5, 9, 17:
-		return h.Data[0], h.Data[1:], true
+	if n := len(h.Data); n < 1 || n > 1+16 {
+		return 0, nil, false
 	}
-	return 0, nil, false
+	return h.Data[0], h.Data[1:], true
 }

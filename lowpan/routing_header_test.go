@@ -60,8 +60,10 @@ func TestRoutingHeader(t *testing.T) {
 			t.Errorf("%+v: %x, %v", h, b, err)
 		}
 	}
-	if _, _, ok := (RoutingHeader{Elective: true, Type: RoutingIPinIP, Data: make([]byte, 4)}).Encapsulator(); ok {
-		t.Error("encapsulator of 3 bytes")
+	for _, n := range []int{0, 18} {
+		if _, _, ok := (RoutingHeader{Elective: true, Type: RoutingIPinIP, Data: make([]byte, n)}).Encapsulator(); ok {
+			t.Errorf("encapsulator in %d bytes", n)
+		}
 	}
 }
 
