@@ -45,7 +45,8 @@ type Pump struct {
 	start, stop sync.Once
 	done        chan struct{}
 	wg          sync.WaitGroup
-	err         atomic.Pointer[error]
+	rxErr       atomic.Pointer[error] // nil once receiving works again
+	txErr       atomic.Pointer[error]
 }
 
 // An rxBatch is received frames on their way to the loop.
@@ -148,10 +149,11 @@ func (p *Pump) read() {
 			}
 			if err == nil {
 				wait.reset()
+				p.rxErr.Store(nil)
 				b.n = n
 				break
 			}
-			p.fail("receive", err)
+			p.fail(&p.rxErr, "receive", err)
 			if errors.Is(err, net.ErrClosed) || !wait.sleep(p.done) {
 				return
 			}
@@ -175,8 +177,9 @@ func (p *Pump) write() {
 		switch {
 		case err == nil:
 			wait.reset()
+			p.txErr.Store(nil)
 		case !p.closed():
-			p.fail("transmit", err)
+			p.fail(&p.txErr, "transmit", err)
 			// A radio that is closed refuses at once; what is for it should not wait.
 			if !errors.Is(err, net.ErrClosed) {
 				wait.sleep(p.done)
@@ -188,9 +191,9 @@ func (p *Pump) write() {
 	}
 }
 
-func (p *Pump) fail(what string, err error) {
+func (p *Pump) fail(last *atomic.Pointer[error], what string, err error) {
 	err = fmt.Errorf("%s: %s: %w", p.i.Name(), what, err)
-	p.err.Store(&err)
+	last.Store(&err)
 	if p.OnError != nil {
 		p.OnError(err)
 	}
@@ -205,10 +208,13 @@ func (p *Pump) closed() bool {
 	}
 }
 
-// Err returns the last error of the radio, or nil.
+// Err returns the error with which receiving failed last, else that of sending; nil where
+// both have worked since.
 func (p *Pump) Err() error {
-	if err := p.err.Load(); err != nil {
-		return *err
+	for _, last := range []*atomic.Pointer[error]{&p.rxErr, &p.txErr} {
+		if err := last.Load(); err != nil {
+			return *err
+		}
 	}
 	return nil
 }

@@ -259,6 +259,12 @@ func TestPumpErrors(t *testing.T) {
 		if len(a.errors()) != 6 || len(rb.in) != 1 {
 			t.Errorf("errors %v, %d frames", a.errors(), len(rb.in))
 		}
+		// Sending works again, and so does receiving with the first frame.
+		ra.in <- []byte{0x02, 0x00, 0x07} // an acknowledgment
+		synctest.Wait()
+		if err := a.pump.Err(); err != nil {
+			t.Errorf("%v, though both work again", err)
+		}
 		// A radio that is closed behind our back takes nothing more, and nothing waits.
 		ra.Close()
 		time.Sleep(time.Second)

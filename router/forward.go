@@ -113,8 +113,9 @@ func (r *Router) icmpError(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, t
 		return
 	}
 	msg := ipv6.AppendICMPError(r.takeScratch(), typ, code, param, p, src)
-	r.icmpSent++
-	r.originate(now, l, ipv6.Packet(msg))
+	if r.originate(now, l, ipv6.Packet(msg)) == nil {
+		r.icmpSent++
+	}
 	r.scratch = msg[:0]
 }
 

@@ -346,6 +346,17 @@ func TestICMPErrorsAreLimited(t *testing.T) {
 	f.check(t)
 }
 
+// TestICMPErrorsSent counts the errors that have left, not those that the port refused.
+func TestICMPErrorsSent(t *testing.T) {
+	f := newFixture(Config{})
+	f.r.Input(t0, udp(nodeA, lanHost, 1, 0), meshMeta)
+	f.mesh.refuse = errors.New("away")
+	f.r.Input(t0, udp(nodeA, lanHost, 1, 0), meshMeta)
+	if sent, _ := f.r.ICMPErrors(); sent != 1 || len(f.mesh.sent) != 1 {
+		t.Errorf("%d errors counted, %d sent", sent, len(f.mesh.sent))
+	}
+}
+
 func TestPing(t *testing.T) {
 	f := newFixture(Config{})
 	var got []PingResult

@@ -5,8 +5,8 @@
 // A [Store] is one file, state.db, in the directory given with --state-dir, written with
 // bbolt: each flush is a transaction that is there as a whole or not at all after a kill.
 // Everything is also in memory, where it is read from; a write changes memory and returns,
-// and a goroutine of the store commits what has changed, the latest value of each key, no
-// later than 100 ms afterwards. So the loop of the router never waits for a disk, and what
+// and a goroutine of the store commits what has changed, the latest value of each key: at
+// once after a quiet time, and no later than 100 ms afterwards where there are more. So the loop of the router never waits for a disk, and what
 // waits to be written is bounded by the number of distinct keys. Values that must never be
 // handed out twice (a generated address, the next version) are committed before they are
 // returned.

@@ -21,7 +21,7 @@ const File = "state.db"
 
 const (
 	lockTimeout = time.Second           // how long another process may still be closing
-	coalesce    = 50 * time.Millisecond // from the first change to the commit
+	coalesce    = 50 * time.Millisecond // from one commit to the next
 	retryAfter  = time.Second           // after a commit that failed
 )
 
@@ -241,11 +241,14 @@ func (s *Store) get(e entry) ([]byte, bool) {
 	return v, ok
 }
 
-// write is the goroutine that commits what has changed.
+// write is the goroutine that commits what has changed: at once after a quiet time, so that
+// a registration is safe before the node can have heard that it was taken, and then at most
+// once in the time coalesce.
 func (s *Store) write() {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
 	waiting, failing := false, false
+	var last time.Time // commit
 	for {
 		select {
 		case <-s.stop:
@@ -253,11 +256,12 @@ func (s *Store) write() {
 		case <-s.kick:
 			if !waiting {
 				waiting = true
-				timer.Reset(coalesce)
+				timer.Reset(coalesce - time.Since(last))
 			}
 		case <-timer.C:
 			waiting = false
 			err := s.Flush()
+			last = time.Now()
 			switch {
 			case err != nil:
 				if !failing {

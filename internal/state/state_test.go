@@ -302,6 +302,35 @@ func TestCoalesce(t *testing.T) {
 }
 
 // After Close changes are kept in memory only, and closing again does nothing.
+// TestFirstAtOnce has a change after a quiet time written without waiting for others.
+func TestFirstAtOnce(t *testing.T) {
+	s := open(t, t.TempDir())
+	written := func(n int) time.Duration {
+		begin := time.Now()
+		s.PutRegistration(record(n, begin.Add(time.Hour)))
+		for {
+			s.mu.Lock()
+			dirty := len(s.dirty)
+			s.mu.Unlock()
+			if dirty == 0 {
+				s.commitMu.Lock() // held while it is written
+				defer s.commitMu.Unlock()
+				return time.Since(begin)
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	}
+	best := time.Hour
+	for n := range 5 {
+		best = min(best, written(n))
+		time.Sleep(coalesce) // the disk and the timer are real
+	}
+	if best >= coalesce/2 {
+		t.Errorf("the first change was written after %v", best)
+	}
+	t.Logf("written after %v", best)
+}
+
 func TestCloseTwice(t *testing.T) {
 	s := open(t, t.TempDir())
 	s.Put("a", []byte("1"))
