@@ -20,8 +20,13 @@ func (a *app) runCmd() *cobra.Command {
 
 Settings come from the defaults, from a TOML file (--config) over them, and from flags over
 that; each key of the file is a flag. ` + "`border-router config --default`" + ` prints the file with
-every key explained.`,
+every key explained.
+
+--radio auto takes the dongle, or else the radio of the kernel, that is there, and waits for
+one to be plugged in. Where there are several, it ends and lists their URLs. Settings follow a
+question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
 		Example: `  sudo border-router run
+  sudo border-router run --radio auto
   sudo border-router run --config /etc/border-router.toml --log-level debug
   border-router run --uplink user: --prefix fd12:3456:789a::/48
   sudo border-router run --radio 'zep://?channel=26&pan=0x0023' --radio 'zep://[::1]:17755?channel=15&pan=0xabcd'`,
@@ -39,6 +44,9 @@ every key explained.`,
 		}
 		// A reader of the log that goes away, or is started again, does not end the router.
 		signal.Ignore(syscall.SIGPIPE)
+		if err := findRadios(cmd.Context(), c.Radios, log); err != nil {
+			return ended(cmd.Context(), err)
+		}
 		return ended(cmd.Context(), runRouter(cmd.Context(), c, log))
 	}
 	return cmd
@@ -81,7 +89,12 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
 			}
 			n.Socket = a.socket
 			signal.Ignore(syscall.SIGPIPE)
-			return ended(cmd.Context(), runNode(cmd.Context(), n, n.Log.Logger(a.err)))
+			log, found := n.Log.Logger(a.err), []config.Radio{n.Radio}
+			if err := findRadios(cmd.Context(), found, log); err != nil {
+				return ended(cmd.Context(), err)
+			}
+			n.Radio = found[0]
+			return ended(cmd.Context(), runNode(cmd.Context(), n, log))
 		},
 	}
 	f := cmd.Flags()

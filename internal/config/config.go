@@ -155,7 +155,12 @@ func (c *Config) Check() error {
 		fail(`radios = []: want at least one, such as "zep://?channel=26&pan=0x0023"`)
 	}
 	seen := make(map[Radio]bool)
+	found := false
 	for _, r := range c.Radios {
+		if r.IsAuto() && found && !seen[r] {
+			fail("radios: \"auto\" may stand there once: give the URLs of the radios, `border-router radios` lists them")
+		}
+		found = found || r.IsAuto()
 		if seen[r] {
 			fail("radios: %q stands there twice", string(r))
 		}

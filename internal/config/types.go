@@ -14,8 +14,8 @@ import (
 	"border-router/ipv6"
 )
 
-// A Radio is the URL of a radio, such as "zep://[::1]:17754?mode=hub&channel=26". It has
-// been checked by [radios.Parse].
+// A Radio is the URL of a radio, such as "zep://[::1]:17754?mode=hub&channel=26", or "auto".
+// It has been checked by [radios.Parse] or [radios.AutoQuery].
 type Radio string
 
 // Scheme returns what stands before "://".
@@ -27,6 +27,13 @@ func (r Radio) Scheme() string {
 // UnmarshalText checks the URL.
 func (r *Radio) UnmarshalText(b []byte) error {
 	const want = `want the URL of a radio, such as "zep://?channel=26&pan=0x0023"`
+	if radios.IsAuto(string(b)) {
+		if _, err := radios.AutoQuery(string(b)); err != nil {
+			return err
+		}
+		*r = Radio(b)
+		return nil
+	}
 	scheme, _, ok := strings.Cut(string(b), "://")
 	if !ok {
 		return errors.New(want)
@@ -40,6 +47,9 @@ func (r *Radio) UnmarshalText(b []byte) error {
 	*r = Radio(b)
 	return nil
 }
+
+// IsAuto reports whether the radio is to be found.
+func (r Radio) IsAuto() bool { return radios.IsAuto(string(r)) }
 
 // MarshalText returns the URL.
 func (r Radio) MarshalText() ([]byte, error) { return []byte(r), nil }

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"border-router/internal/radios"
 )
-
-// Auto is what stands for "the radio that is there" in place of the URL of a radio. What
-// follows a question mark behind it goes into the URL, such as auto?channel=15&pan=0xabcd.
-const Auto = "auto"
-
-// IsAuto reports whether a radio URL stands for the radio that is there.
-func IsAuto(text string) bool { return text == Auto || strings.HasPrefix(text, Auto+"?") }
 
 // SeveralError says that there is not one radio but several.
 type SeveralError struct{ Found []Result }
@@ -24,7 +20,7 @@ type SeveralError struct{ Found []Result }
 // Error lists them with what to write.
 func (e *SeveralError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "radio %q: there are %d radios; say which:", Auto, len(e.Found))
+	fmt.Fprintf(&b, "radio %q: there are %d radios; say which:", radios.Auto, len(e.Found))
 	for _, r := range e.Found {
 		fmt.Fprintf(&b, "\n  --radio '%s'", r.Radio.URL)
 		if what := r.what(); what != "" {
@@ -65,7 +61,8 @@ const (
 // look again and again.
 type Finder struct {
 	Prober Prober
-	Taken  []string // URLs of radios that are not to be found
+	Taken  []string     // URLs of radios that are not to be found
+	Logger *slog.Logger // nil discards
 
 	silent map[portID]int
 }
@@ -172,7 +169,10 @@ func (f *Finder) id(path string) portID {
 // Wait looks until there is a radio, and says so in the log whenever what keeps it from
 // finding one has changed. It ends with an error where there are several.
 func (f *Finder) Wait(ctx context.Context, query string) (*Result, error) {
-	log := f.Prober.logger()
+	log := f.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	last := "never"
 	for wait := findMin; ; wait = min(2*wait, findMax) {
 		r, all, err := f.Find(ctx, query)

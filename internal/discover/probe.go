@@ -187,6 +187,7 @@ func (p *Prober) probePort(ctx context.Context, port Port, named bool) Result {
 		r.failed(fmt.Errorf("%s firmware answered at %d baud, but: %w", proto, baud, err))
 		return r
 	}
+	radio.Baud = baud
 	r.State, r.Radio = StateRadio, radio
 	return r
 }
@@ -203,13 +204,6 @@ func portURL(proto Protocol, path string, baud int) string {
 		q.Set("dialect", string(proto))
 	}
 	return (&url.URL{Scheme: scheme, Path: path, RawQuery: q.Encode()}).String()
-}
-
-func (p *Prober) logger() *slog.Logger {
-	if p.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return p.Logger
 }
 
 // describeTime is how long a radio may take to come up once it is known to be there. It is

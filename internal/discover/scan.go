@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/internal/radios"
 )
 
 // DefaultDwell is how long a scan stays on a channel: a little more than the duration 3 of
@@ -210,7 +211,7 @@ func request(ctx context.Context, a air, seq *uint8, dwell time.Duration) error 
 // scanTarget returns the URL to scan with: that of the port where the target is a path, and
 // that of the one radio there is where it is "auto" or empty.
 func (p *Prober) scanTarget(ctx context.Context, target string) (string, error) {
-	if target == "" || IsAuto(target) {
+	if target == "" || radios.IsAuto(target) {
 		f := Finder{Prober: *p}
 		r, all, err := f.Find(ctx, "")
 		switch {

@@ -170,10 +170,13 @@ func (d *Slip) transmit(queue <-chan slipFrame) {
 		tuned := d.tuned()
 		d.mu.Unlock()
 		batch[0] = ieee802154.TxFrame{Data: f.data}
-		if tuned {
+		switch {
+		case tuned:
 			_ = d.cfg.Air.Transmit(batch[:])
-		} else {
+		case f.data[0]&0x20 != 0: // nobody is there to acknowledge it
 			batch[0].Status, batch[0].Attempts = ieee802154.TxNoAck, 1
+		default:
+			batch[0].Status, batch[0].Attempts = ieee802154.TxSent, 1
 		}
 		if d.cfg.Fault != nil && d.cfg.Fault(f.id) || d.muted.Load() {
 			continue

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"border-router/internal/config"
+	"border-router/internal/discover"
+	"border-router/internal/radios"
+)
+
+// findRadios puts the radio that is there in place of "auto", and waits for one where there
+// is none. The error is that there are several.
+func findRadios(ctx context.Context, list []config.Radio, log *slog.Logger) error {
+	return findRadiosIn(ctx, discover.System{}, list, log)
+}
+
+func findRadiosIn(ctx context.Context, system discover.System, list []config.Radio, log *slog.Logger) error {
+	for i, r := range list {
+		if !r.IsAuto() {
+			continue
+		}
+		query, err := radios.AutoQuery(string(r))
+		if err != nil {
+			return err
+		}
+		f := discover.Finder{Prober: discover.Prober{System: system}, Logger: log}
+		for _, other := range list {
+			if !other.IsAuto() {
+				f.Taken = append(f.Taken, string(other))
+			}
+		}
+		log.Info("looking for a radio")
+		found, err := f.Wait(ctx, query)
+		if err != nil {
+			return err
+		}
+		q := found.Radio
+		log.Info("radio found", "radio", q.URL, "port", found.Target, "protocol", q.Protocol, "firmware", q.Version, "eui64", q.EUI64)
+		if err := list[i].UnmarshalText([]byte(q.URL)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
