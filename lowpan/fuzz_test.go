@@ -37,6 +37,9 @@ func FuzzDecompress(f *testing.F) {
 	f.Add(hexOf("7e33f7ffbb780e16"), uint16(200), uint8(1))
 	f.Add(hexOf("7e33df048700a76882b3f00401013bd382021f0283020600a2db022024"), uint16(0), uint8(0))
 	f.Add(hexOf("7e33d3121234b0d1011df21509"), uint16(120), uint8(0))
+	f.Add(hexOf("7e33b1021e048290b7021e048290df02800086"), uint16(0), uint8(1))
+	f.Add(hexOf("7e33b03b0102ddb2f690"), uint16(0), uint8(0))
+	f.Add(hexOf("7e33b5840006000190f0"), uint16(300), uint8(2))
 	c := fuzzContexts()
 	f.Fuzz(func(t *testing.T, b []byte, size uint16, link uint8) {
 		l := fuzzLinks[link%4]

@@ -35,10 +35,11 @@ func FuzzInterfaceInput(f *testing.F) {
 	}
 	f.Add(join(recov...))
 	f.Add(join(recov[1], recov[1], recov[0], dataFrame(nil, 0xe8, 7, 0x80, 0, 0, 0), dataFrame(nil, 0xea, 7, 0, 0, 0, 0)))
+	f.Add(join(dataFrame(nil, 0x7e, 0x33, 0xb1, 2, 0x1e, 4, 0x82, 0x90, 0xdf, 2, 0x80, 0, 0x86)))
 	f.Add(join(dataFrame(nil, 0xf1, 0x82, 5, 0x12, 0x34, 0xa1, 6, 64, 0x7a, 0x33, 0x3a, 1, 2)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		limits := Limits{Reassemblies: 3, ReassembliesPerSource: 2}
-		i := NewInterface(InterfaceConfig{EUI64: euiA, Short: 0xa, PAN: pan, Limits: limits,
+		i := NewInterface(InterfaceConfig{EUI64: euiA, Short: 0xa, PAN: pan, Limits: limits, GHC: true,
 			Deliver: func(_ time.Time, p ipv6.Packet, m ipv6.Meta) {
 				if q, err := ipv6.Parse(p); err != nil || len(q) != len(p) {
 					t.Fatalf("delivered %x: %v", []byte(p), err)
