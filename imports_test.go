@@ -51,6 +51,8 @@ func TestImports(t *testing.T) {
 		{[]string{"ieee802154/spinel", "ieee802154/slipradio", "ieee802154/wpan"},
 			under("router", "nd", "lowpan", "zep", "internal/api", "internal/config", "internal/daemon", "internal/node", "internal/state", "cmd"),
 			"a driver is a radio and knows its line and frames"},
+		{[]string{"ieee802154/driver"}, func(d string) bool { return own(d) && d != mod+"ieee802154" || external(d) },
+			"what drivers share knows no line and no frame of theirs"},
 		{[]string{"router"}, under(append(edges, "lowpan", "ieee802154", "zep")...),
 			"the router imports no radio and no adaptation layer"},
 		{[]string{"ipv6", "ieee802154", "lowpan", "nd", "router"}, external,

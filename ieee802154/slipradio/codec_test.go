@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -237,7 +238,7 @@ func FuzzParse(f *testing.F) {
 
 // inputRadio is a radio whose session is fed by hand.
 func inputRadio(d Dialect) (*Radio, *session) {
-	r := &Radio{rxReady: make(chan struct{}, 1), txWake: make(chan struct{}, 1)}
+	r := &Radio{rx: driver.NewQueue(), txWake: make(chan struct{}, 1)}
 	r.mac = ieee802154.NewMAC(ieee802154.MACConfig{Ext: 1, PAN: 0xabcd})
 	return r, &session{r: r, dialect: d, events: make(chan event, 16)}
 }
@@ -272,14 +273,14 @@ func TestInputAllocs(t *testing.T) {
 			s.input(&dec, all[i%256])
 			s.input(&dec, bad)
 			i++
-			r.length = 0
+			r.rx.Reset()
 		}); n != 0 {
 			t.Errorf("%v: %v allocations a frame", d, n)
 		}
 		if r.stats.Delivered < 200 {
 			t.Errorf("%v: %+v", d, r.stats)
 		}
-		for range rxRing + 1 {
+		for range driver.QueueLen + 1 {
 			s.input(&dec, all[i%256])
 			i++
 		}
@@ -302,7 +303,7 @@ func BenchmarkInput(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				s.input(&dec, all[i%256])
-				r.length = 0
+				r.rx.Reset()
 			}
 		})
 	}

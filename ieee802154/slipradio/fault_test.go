@@ -84,7 +84,7 @@ func TestSwallowedReport(t *testing.T) {
 			var n atomic.Uint32
 			b := newBench(t, false, dongle.SlipConfig{Dialect: dialect, Fault: func(uint8) bool { return n.Add(1)%2 == 1 }})
 			b.plug()
-			r := b.open(t, slipradio.Config{Dialect: dialect, Timeout: 100 * time.Millisecond})
+			r := b.open(t, slipradio.Config{Dialect: dialect, Timeout: 250 * time.Millisecond})
 			waitUp(t, r)
 			drain(b.node)
 			for i := range rounds() {

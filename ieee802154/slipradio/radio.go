@@ -8,12 +8,11 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // Defaults of [Config].
@@ -32,10 +31,12 @@ const (
 	// adapter and the air.
 	DefaultAckWait = 60 * time.Millisecond
 
-	askAgain   = time.Second
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 2 * time.Second
+	askAgain = time.Second
 )
+
+// Rates are those at which a radio is looked for on a line whose rate was not given, the
+// most frequent first.
+var Rates = []int{115200, 460800, 1000000, 921600}
 
 // A Dialect is what the firmware speaks.
 type Dialect uint8
@@ -62,9 +63,11 @@ func (d Dialect) String() string {
 // A Config describes a radio. A zero field means its default.
 type Config struct {
 	// Dial opens the line. It is called again whenever the line failed, and must return
-	// when ctx ends. Close of the line must wake Read and Write.
+	// when ctx ends. Close of the line must wake Read and Write. Where it has a SetBaud and
+	// a Discard as [driver.Line] has them, and Baud is 0, the rate is probed.
 	Dial func(ctx context.Context) (io.ReadWriteCloser, error)
 	Name string // in errors and logs, such as /dev/ttyUSB0
+	Baud int    // rate of the line; 0: that of Rates at which the radio answers
 
 	Dialect Dialect
 	Channel uint8  // 11 to 26
@@ -94,6 +97,7 @@ type Info struct {
 	Version string // of the firmware, where it tells
 	Channel uint8
 	PAN     uint16
+	Baud    int // rate of the line; 0: it has none
 }
 
 // DongleStats are counters that other radios do not have.
@@ -110,16 +114,6 @@ type DongleStats struct {
 	Errors     uint64 // error events (serialradio)
 }
 
-// rxRing is how many frames wait for Receive at most.
-const rxRing = 128
-
-type rxSlot struct {
-	n    uint8
-	rssi int8
-	lqi  uint8
-	data [maxMAC]byte
-}
-
 // A Radio is an [ieee802154.Radio] behind a serial line. Receive and Transmit may run at
 // the same time, each called by one goroutine at a time; every other method is safe for any.
 type Radio struct {
@@ -130,7 +124,8 @@ type Radio struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	rxReady chan struct{} // something to Receive
+	rx      *driver.Queue
+	rates   driver.Rates  // to try, the last good one first; the supervisor's own
 	txWake  chan struct{} // a report, an acknowledgment, the radio came or went
 	rand    *rand.Rand    // Transmit's own
 	txBuf   []byte        // Transmit's own
@@ -144,9 +139,6 @@ type Radio struct {
 	info    Info
 	lastErr string
 	mac     *ieee802154.MAC
-	ring    [rxRing]rxSlot
-	head    int
-	length  int
 	slots   [256]slot // 16 of them where the dialect has 16
 	nextID  uint8
 	stats   ieee802154.Stats
@@ -185,17 +177,23 @@ func Open(cfg Config) (*Radio, error) {
 		}
 	}
 	r := &Radio{
-		cfg: cfg, log: cfg.Logger, rxReady: make(chan struct{}, 1), txWake: make(chan struct{}, 1), up: make(chan struct{}),
+		cfg: cfg, log: cfg.Logger, rx: driver.NewQueue(), txWake: make(chan struct{}, 1), up: make(chan struct{}),
 		rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), txTimer: time.NewTimer(time.Hour),
 		txBuf: make([]byte, 0, 2*windowBytes),
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	if r.rates = Rates; cfg.Baud > 0 {
+		r.rates = driver.Rates{cfg.Baud}
+	}
 	r.mac = ieee802154.NewMAC(ieee802154.MACConfig{Short: cfg.Short, PAN: cfg.PAN, Coordinator: true,
 		MaxFrameRetries: cfg.MaxFrameRetries, AckWait: cfg.AckWait})
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.wg.Go(r.supervise)
+	r.wg.Go(func() {
+		defer r.txTimer.Stop()
+		driver.Supervise(r.ctx, r.life, r.down)
+	})
 	return r, nil
 }
 
@@ -252,17 +250,7 @@ func (r *Radio) RadioStats() ieee802154.Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	for i, n := range r.drops {
-		if n > 0 {
-			s.Drops = append(s.Drops, ieee802154.DropCount{Reason: Drop(i).Error(), Count: n})
-		}
-	}
-	for i, n := range r.macDrop {
-		if n > 0 {
-			s.Drops = append(s.Drops, ieee802154.DropCount{Reason: ieee802154.Drop(i).Error(), Count: n})
-		}
-	}
-	slices.SortFunc(s.Drops, func(a, b ieee802154.DropCount) int { return strings.Compare(a.Reason, b.Reason) })
+	s.Drops = driver.Drops[Drop, ieee802154.Drop](r.drops[:], r.macDrop[:])
 	return s
 }
 
@@ -276,47 +264,9 @@ func (r *Radio) Close() error {
 
 func (r *Radio) isClosed() bool { return r.ctx.Err() != nil }
 
-// notify wakes whoever waits on c, now or when it next looks.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // Receive implements [ieee802154.Radio].
 func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
-	if len(batch) == 0 {
-		return 0, nil
-	}
-	for {
-		if r.isClosed() {
-			return 0, net.ErrClosed
-		}
-		n := 0
-		r.mu.Lock()
-		for n < len(batch) && r.length > 0 {
-			s := &r.ring[r.head]
-			r.head = (r.head + 1) % rxRing
-			r.length--
-			b := &batch[n]
-			b.Data = append(b.Data[:0], s.data[:s.n]...)
-			b.RSSI, b.LQI, b.Channel = s.rssi, s.lqi, r.cfg.Channel
-			n++
-		}
-		more := r.length > 0
-		r.mu.Unlock()
-		if n > 0 {
-			if more {
-				notify(r.rxReady)
-			}
-			return n, nil
-		}
-		select {
-		case <-r.rxReady:
-		case <-r.ctx.Done():
-		}
-	}
+	return r.rx.Receive(r.ctx.Done(), batch)
 }
 
 // received takes a MAC frame from the radio. r.mu is held.
@@ -329,7 +279,7 @@ func (r *Radio) received(now time.Time, frame []byte, rssi int8, lqi uint8) {
 	if r.cfg.Tap != nil {
 		r.cfg.Tap(false, frame, r.cfg.Channel, rssi, lqi)
 	}
-	if r.length == rxRing { // before the MAC remembers it: a retransmission may find room
+	if r.rx.Full() { // before the MAC remembers it: a retransmission may find room
 		r.drops[DropQueueFull]++
 		return
 	}
@@ -340,12 +290,9 @@ func (r *Radio) received(now time.Time, frame []byte, rssi int8, lqi uint8) {
 		r.macDrop[err.(ieee802154.Drop)]++
 	case !deliver:
 		r.stats.Consumed++
-		notify(r.txWake)
+		driver.Notify(r.txWake)
 	default:
 		r.stats.Delivered++
-		s := &r.ring[(r.head+r.length)%rxRing]
-		s.n, s.rssi, s.lqi = uint8(copy(s.data[:], frame)), rssi, lqi
-		r.length++
-		notify(r.rxReady)
+		r.rx.Put(frame, rssi, lqi, r.cfg.Channel)
 	}
 }

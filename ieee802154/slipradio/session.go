@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // errSilent is the reason for which a line is opened anew whose radio does not answer.
@@ -37,7 +38,9 @@ const (
 type session struct {
 	r       *Radio
 	line    io.ReadWriteCloser
-	dialect Dialect // guarded by r.mu once the reader runs
+	dialect Dialect      // guarded by r.mu once the reader runs
+	heard   driver.Heard // at this rate; guarded by r.mu
+	found   Info         // by findRate, which asked already
 
 	events chan event
 	dead   chan struct{} // closed when the line failed, err set before
@@ -47,38 +50,9 @@ type session struct {
 	wmu sync.Mutex // one writer at a time
 }
 
-// supervise keeps the line open until Close.
-func (r *Radio) supervise() {
-	defer r.txTimer.Stop()
-	backoff := backoffMin
-	for r.ctx.Err() == nil {
-		wasUp, err := r.life()
-		if r.ctx.Err() != nil {
-			break
-		}
-		r.down(wasUp, err)
-		if wasUp {
-			backoff = backoffMin
-		}
-		select {
-		case <-r.ctx.Done():
-		case <-time.After(backoff):
-		}
-		backoff = min(2*backoff, backoffMax)
-	}
-	r.mu.Lock()
-	r.s = nil
-	r.mu.Unlock()
-}
-
 // down notes that the radio is away or cannot be reached.
 func (r *Radio) down(wasUp bool, err error) {
 	r.mu.Lock()
-	if r.s != nil {
-		r.s = nil
-		r.up = make(chan struct{})
-	}
-	r.lose()
 	if wasUp {
 		r.dongle.Lost++
 	}
@@ -86,7 +60,6 @@ func (r *Radio) down(wasUp bool, err error) {
 	r.lastErr = err.Error()
 	info := r.info
 	r.mu.Unlock()
-	notify(r.txWake)
 	if !news {
 		return
 	}
@@ -110,24 +83,36 @@ func (r *Radio) lose() {
 }
 
 // life opens the line and serves it until it fails.
-func (r *Radio) life() (wasUp bool, err error) {
+func (r *Radio) life() (up time.Time, err error) {
 	line, err := r.cfg.Dial(r.ctx)
 	if err != nil {
-		return false, fmt.Errorf("open radio %s: %w", r.cfg.Name, err)
+		return up, fmt.Errorf("open radio %s: %w", r.cfg.Name, err)
 	}
 	s := &session{r: r, line: line, dialect: r.cfg.Dialect, events: make(chan event, 16), dead: make(chan struct{})}
 	stop := context.AfterFunc(r.ctx, func() { s.fail(r.ctx.Err()) })
 	var wg sync.WaitGroup
 	wg.Go(s.read)
 	defer func() {
+		r.mu.Lock()
+		if r.s != nil {
+			r.s, r.up = nil, make(chan struct{})
+			r.lose()
+		}
+		r.mu.Unlock()
+		driver.Notify(r.txWake)
 		stop()
 		s.fail(io.ErrClosedPipe)
 		wg.Wait()
 	}()
+	baud, err := s.findRate()
+	if err != nil {
+		return up, fmt.Errorf("radio %s: %w", r.cfg.Name, err)
+	}
 	info, err := s.start()
 	if err != nil {
-		return false, fmt.Errorf("radio %s: %w", r.cfg.Name, err)
+		return up, fmt.Errorf("radio %s: %w", r.cfg.Name, err)
 	}
+	info.Baud = baud
 	r.mu.Lock()
 	if r.info.EUI64 != 0 && r.info.EUI64 != info.EUI64 {
 		r.log.Warn("another radio answers than before", "link", r.cfg.Name, "addr", ieee802154.Extended(info.EUI64))
@@ -138,13 +123,14 @@ func (r *Radio) life() (wasUp bool, err error) {
 	r.dongle.Opened++
 	close(r.up)
 	r.mu.Unlock()
-	notify(r.txWake)
+	driver.Notify(r.txWake)
 	r.log.Info("radio is up", "link", r.cfg.Name, "dialect", info.Dialect, "addr", ieee802154.Extended(info.EUI64),
-		"channel", info.Channel, "version", info.Version)
+		"channel", info.Channel, "version", info.Version, "baud", baud)
 	if r.cfg.OnState != nil {
 		r.cfg.OnState(true, nil, info)
 	}
-	return true, fmt.Errorf("radio %s: %w", r.cfg.Name, s.keep())
+	up = time.Now()
+	return up, fmt.Errorf("radio %s: %w", r.cfg.Name, s.keep())
 }
 
 // fail ends the session.
@@ -191,6 +177,9 @@ func (s *session) input(d *Decoder, b []byte) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.s == nil {
+		s.heard.Add(b)
+	}
 	for {
 		frame, rest, err := d.Next(b)
 		switch {
@@ -315,45 +304,27 @@ func (s *session) post(e event) {
 
 // start asks who is there, and sets it up.
 func (s *session) start() (info Info, err error) {
-	var b []byte
-	var w writer
 	deadline := time.NewTimer(s.r.cfg.Handshake)
 	defer deadline.Stop()
 	again := time.NewTicker(askAgain)
 	defer again.Stop()
+	info = s.found
 	for n := 0; info.EUI64 == 0; n++ {
-		b = b[:0]
-		d := s.r.cfg.Dialect
-		if d != SerialRadio {
-			b = appendQuery(b, 'M')
-		}
-		if d == SerialRadio || d == Auto && n > 0 {
-			w.begin(cmdPing)
-			w.int('i', 1)
-			b = w.appendTo(b)
-			w.begin(cmdGetAddr64)
-			w.int('i', 2)
-			b = w.appendTo(b)
-		}
-		if err := s.write(b); err != nil {
+		if err := s.hello(n); err != nil {
 			return info, err
 		}
 	wait:
 		for info.EUI64 == 0 {
 			select {
 			case e := <-s.events:
-				switch e.kind {
-				case kindEUI64:
-					info.EUI64, info.Dialect = e.eui, e.dialect
-				case kindPong:
-					info.Version = e.version
-				}
+				info.learn(e)
 			case <-again.C:
 				break wait
 			case <-s.dead:
 				return info, s.err
 			case <-deadline.C:
-				return info, fmt.Errorf("no answer in %v; is this a radio with %s firmware, and the bit rate right?", s.r.cfg.Handshake, firmware(d))
+				return info, fmt.Errorf("no answer in %v, %s; is this a radio with %s firmware, and the bit rate right?",
+					s.r.cfg.Handshake, s.back(), firmware(s.r.cfg.Dialect))
 			}
 		}
 	}
@@ -532,7 +503,7 @@ func (s *session) keep() error {
 		s.r.dongle.Restarts++
 		s.r.lose()
 		s.r.mu.Unlock()
-		notify(s.r.txWake)
+		driver.Notify(s.r.txWake)
 		s.r.log.Warn("radio has restarted, setting it up again", "link", s.r.cfg.Name)
 		if err := s.setUp(d); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 const (
@@ -75,7 +76,7 @@ func (r *Radio) report(id, status, ntx uint8) {
 		return
 	}
 	s.state, s.status, s.ntx = slotDone, status, ntx
-	notify(r.txWake)
+	driver.Notify(r.txWake)
 }
 
 // takeSlot returns a free id from lo to hi, in turn, or -1. A frame before which the radio
@@ -170,21 +171,7 @@ func (r *Radio) end(t *ieee802154.TxFrame, s ieee802154.TxStatus) {
 // count gives a frame its status. r.mu is held.
 func (r *Radio) count(t *ieee802154.TxFrame, s ieee802154.TxStatus) {
 	t.Status = s
-	r.stats.Attempts += uint64(t.Attempts)
-	switch s {
-	case ieee802154.TxSent:
-		r.stats.Sent++
-	case ieee802154.TxAcked:
-		r.stats.Acked++
-	case ieee802154.TxNoAck:
-		r.stats.NoAck++
-	case ieee802154.TxChannelBusy:
-		r.stats.ChannelBusy++
-	case ieee802154.TxSkipped:
-		r.stats.Skipped++
-	case ieee802154.TxTooLong:
-		r.stats.TooLong++
-	}
+	driver.Count(&r.stats, t)
 }
 
 // waitDialect waits until the radio is up.

@@ -2,6 +2,7 @@ package slipradio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,13 +13,16 @@ import (
 	"strings"
 	"time"
 
-	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
 
 // DefaultPort is the TCP port of slip+tcp where the URL has none: that of Cooja's serial
 // sockets, counted up from node 1.
 const DefaultPort = 60001
+
+// leastDuration is the shortest that a URL may ask for.
+const leastDuration = time.Millisecond
 
 // urlKeys are the query keys of a radio URL, with what they mean for the error message.
 var urlKeys = map[string]string{
@@ -39,7 +43,7 @@ var urlKeys = map[string]string{
 //	slip:///dev/ttyUSB0?dialect=6lbr&dtr=off
 //	slip+tcp://host:60001?channel=15
 //
-// Other keys: flow, short, timeout, lifetime, keepalive, ackwait, retries. An error says
+// Without baud= the rate is probed. Other keys: flow, short, timeout, lifetime, keepalive, ackwait, retries. An error says
 // what would be right.
 func ParseURL(s string) (Config, error) {
 	fail := func(format string, args ...any) (Config, error) {
@@ -56,35 +60,25 @@ func ParseURL(s string) (Config, error) {
 	if u.User != nil || u.Fragment != "" || u.Opaque != "" {
 		return fail("want slip:///DEVICE?KEY=VALUE or slip+tcp://HOST:PORT?KEY=VALUE and nothing else")
 	}
-	q, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return fail("query: %v", err)
-	}
-	known := maps.Clone(urlKeys)
-	if !tcp {
-		maps.Copy(known, serial.Keys)
+	keys := maps.Clone(urlKeys)
+	for k, want := range serial.Keys {
+		if tcp && u.Query().Has(k) {
+			return fail("key %q is for a serial line, not for TCP", k)
+		}
+		if !tcp {
+			keys[k] = want
+		}
 	}
 	c := Config{Channel: DefaultChannel, PAN: DefaultPAN}
 	line := serial.Config{Path: u.Path}
-	for _, k := range slices.Sorted(maps.Keys(q)) {
-		want, ok := known[k]
-		_, ofLine := serial.Keys[k]
-		switch {
-		case !ok && ofLine:
-			return fail("key %q is for a serial line, not for TCP", k)
-		case !ok:
-			return fail("unknown key %q; known are %s", k, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-		case len(q[k]) != 1:
-			return fail("key %q is given %d times", k, len(q[k]))
+	err = driver.Query(u, keys, func(k, v string) error {
+		if _, ok := serial.Keys[k]; ok {
+			return line.Set(k, v)
 		}
-		if ofLine {
-			err = line.Set(k, q.Get(k))
-		} else {
-			err = c.setKey(k, q.Get(k))
-		}
-		if err != nil {
-			return fail("%s=%s: %v; want %s", k, q.Get(k), err, want)
-		}
+		return c.setKey(k, v)
+	})
+	if err != nil {
+		return fail("%v", err)
 	}
 	if tcp {
 		if u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
@@ -107,51 +101,35 @@ func ParseURL(s string) (Config, error) {
 	if u.Path == "" || strings.HasSuffix(u.Path, "/") {
 		return fail("want the path of a device, such as slip:///dev/ttyUSB0")
 	}
-	c.Name = u.Path
+	c.Name, c.Baud = u.Path, line.Baud
 	c.Dial = func(context.Context) (io.ReadWriteCloser, error) { return serial.Open(line) }
 	return c, nil
 }
 
-func (c *Config) setKey(k, v string) (err error) {
-	number := func(lo, hi uint64) uint64 {
-		n, e := strconv.ParseUint(v, 0, 16)
-		if e != nil || n < lo || n > hi {
-			err = fmt.Errorf("not in range")
-		}
-		return n
-	}
-	duration := func() time.Duration {
-		d, e := time.ParseDuration(v)
-		if e != nil || d <= 0 {
-			err = fmt.Errorf("not a duration")
-		}
-		return d
-	}
+func (c *Config) setKey(k, v string) error {
 	switch k {
 	case "dialect":
 		i := slices.Index(dialectText[:], v)
 		if i < 0 {
-			return fmt.Errorf("unknown dialect")
+			return errors.New("unknown dialect")
 		}
 		c.Dialect = Dialect(i)
 	case "channel":
-		c.Channel = uint8(number(11, 26))
+		return driver.Number(&c.Channel, v, 11, 26)
 	case "pan":
-		c.PAN = uint16(number(1, 0xfffe))
+		return driver.Number(&c.PAN, v, 1, 0xfffe)
 	case "short":
-		c.Short = uint16(number(1, ieee802154.NoShort-1))
+		return driver.Short(&c.Short, v)
 	case "timeout":
-		c.Timeout = duration()
+		return driver.Duration(&c.Timeout, v, leastDuration)
 	case "lifetime":
-		c.Lifetime = duration()
+		return driver.Duration(&c.Lifetime, v, leastDuration)
 	case "keepalive":
-		c.Keepalive = duration()
+		return driver.Duration(&c.Keepalive, v, leastDuration)
 	case "ackwait":
-		c.AckWait = duration()
+		return driver.Duration(&c.AckWait, v, leastDuration)
 	case "retries":
-		if c.MaxFrameRetries = int(number(0, 7)); c.MaxFrameRetries == 0 {
-			c.MaxFrameRetries = -1
-		}
+		return driver.Retries(&c.MaxFrameRetries, v)
 	}
-	return err
+	return nil
 }
