@@ -1,0 +1,294 @@
+package dhcp6
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+)
+
+// validate does the checks of RFC 8415 section 16.
+func (s *Server) validate(q *query) error {
+	m := q.m
+	switch m.typ {
+	case dhcpv6.MessageTypeSolicit, dhcpv6.MessageTypeConfirm, dhcpv6.MessageTypeRebind:
+		if q.unicast {
+			return DropUnicast // section 16: MUST discard
+		}
+		if m.server != "" {
+			return DropServerID
+		}
+	case dhcpv6.MessageTypeRequest, dhcpv6.MessageTypeRenew, dhcpv6.MessageTypeRelease, dhcpv6.MessageTypeDecline:
+		if m.server == "" {
+			return DropNoServerID
+		}
+		if m.server != s.cfg.DUID {
+			return DropServerID
+		}
+	case dhcpv6.MessageTypeInformationRequest:
+		if q.unicast {
+			return DropUnicast
+		}
+		if m.server != "" && m.server != s.cfg.DUID {
+			return DropServerID
+		}
+		if len(m.nas)+len(m.pds) > 0 {
+			return DropUnwanted // section 16.12
+		}
+		return nil // a Client Identifier may be missing
+	default:
+		return DropType
+	}
+	if m.client == "" {
+		return DropNoClientID
+	}
+	return nil
+}
+
+// answer returns what is sent back.
+func (s *Server) answer(now time.Time, q *query) (*builder, error) {
+	if err := s.validate(q); err != nil {
+		return nil, err
+	}
+	m := q.m
+	b := newMessage(dhcpv6.MessageTypeReply, m.xid)
+	b.duid(dhcpv6.OptionClientID, m.client)
+	b.duid(dhcpv6.OptionServerID, s.cfg.DUID)
+	if q.unicast {
+		// Section 18.4: Request, Renew, Release and Decline.
+		s.stats.Multicast++
+		b.status(statusUseMulticast, "use multicast")
+		return b, nil
+	}
+	switch m.typ {
+	case dhcpv6.MessageTypeSolicit:
+		commit := m.rapid && s.cfg.RapidCommit
+		if commit {
+			b.option(dhcpv6.OptionRapidCommit, nil)
+		} else {
+			b.MessageType = dhcpv6.MessageTypeAdvertise
+		}
+		if s.cfg.Preference > 0 && !commit {
+			b.option(dhcpv6.OptionPreference, []byte{s.cfg.Preference})
+		}
+		s.assign(now, q, b, commit)
+		s.configuration(q, b)
+	case dhcpv6.MessageTypeRequest:
+		s.assign(now, q, b, true)
+		s.configuration(q, b)
+	case dhcpv6.MessageTypeRenew, dhcpv6.MessageTypeRebind:
+		if err := s.extend(now, q, b); err != nil {
+			return nil, err
+		}
+		s.configuration(q, b)
+	case dhcpv6.MessageTypeConfirm:
+		if err := s.confirm(q, b); err != nil {
+			return nil, err
+		}
+	case dhcpv6.MessageTypeRelease:
+		s.giveBack(now, q, b, func(d *Binding) {
+			s.stats.Released++
+			s.unbind(now, d)
+		})
+	case dhcpv6.MessageTypeDecline:
+		s.giveBack(now, q, b, func(d *Binding) {
+			s.stats.Declined++
+			s.decline(now, d)
+		})
+	case dhcpv6.MessageTypeInformationRequest:
+		s.configuration(q, b)
+		if s.cfg.Refresh > 0 && m.wants(dhcpv6.OptionInformationRefreshTime) {
+			b.u32(dhcpv6.OptionInformationRefreshTime, whole(s.cfg.Refresh))
+		}
+	}
+	return b, nil
+}
+
+// whole returns a time in seconds as it is put into options.
+func whole(d time.Duration) uint32 { return uint32(min(max(d/time.Second, 0), infinity)) }
+
+// configuration adds what the client asked to be told.
+func (s *Server) configuration(q *query, b *builder) {
+	if q.m.wants(dhcpv6.OptionDNSRecursiveNameServer) {
+		b.addrs(dhcpv6.OptionDNSRecursiveNameServer, s.cfg.DNS)
+	}
+	if q.m.wants(dhcpv6.OptionDomainSearchList) {
+		b.domains(s.cfg.Domains)
+	}
+	if q.m.wants(dhcpv6.OptionSNTPServerList) {
+		b.addrs(dhcpv6.OptionSNTPServerList, s.cfg.SNTP)
+	}
+	if q.m.wants(dhcpv6.OptionNTPServer) {
+		b.ntp(s.cfg.NTP, s.cfg.NTPNames)
+	}
+	if s.cfg.SolMaxRT > 0 && q.m.hasORO && q.m.wants(dhcpv6.OptionSolMaxRT) {
+		b.u32(dhcpv6.OptionSolMaxRT, min(max(whole(s.cfg.SolMaxRT), minMaxRT), maxMaxRT))
+	}
+	if s.cfg.InfMaxRT > 0 && q.m.hasORO && q.m.wants(dhcpv6.OptionInfMaxRT) {
+		b.u32(dhcpv6.OptionInfMaxRT, min(max(whole(s.cfg.InfMaxRT), minMaxRT), maxMaxRT))
+	}
+}
+
+// lease returns an IA Address with the lifetimes of the configuration.
+func (s *Server) lease(a netip.Addr) leased {
+	return leased{prefix: netip.PrefixFrom(a, 128), preferred: whole(s.cfg.PreferredLifetime), valid: whole(s.cfg.ValidLifetime)}
+}
+
+func (s *Server) timed(id uint32, leases ...leased) ia {
+	return ia{id: id, t1: whole(s.cfg.T1), t2: whole(s.cfg.T2), leases: leases}
+}
+
+// assign answers the IAs of a Solicit or Request (RFC 8415 sections 18.3.1, 18.3.2); with
+// commit, what is given is bound.
+func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
+	given := make(map[netip.Addr]bool)
+	for i := range q.m.nas {
+		x := &q.m.nas[i]
+		if mine := s.ours(q.m.client, x.id); len(mine) > 0 {
+			// The client lost its lease, or the Reply was lost: the same again.
+			out := s.timed(x.id)
+			for _, m := range mine {
+				out.leases = append(out.leases, s.lease(m.Addr))
+				if commit {
+					s.bind(now, q, x, m.Addr)
+				}
+			}
+			b.na(out, "")
+			continue
+		}
+		if q.m.typ == dhcpv6.MessageTypeRequest && len(x.leases) > 0 && s.cfg.Prefix.IsValid() &&
+			slices.ContainsFunc(x.leases, func(l leased) bool { return !s.onLink(l.prefix.Addr()) }) {
+			s.stats.NotOnLink++
+			b.na(ia{id: x.id, status: statusNotOnLink}, "not on link")
+			continue
+		}
+		a, ok := s.choose(q, x)
+		if !ok || given[a] || !s.room(q) {
+			s.stats.Refused++
+			b.na(ia{id: x.id, status: statusNoAddrsAvail}, "no addresses")
+			continue
+		}
+		given[a] = true
+		if commit {
+			s.bind(now, q, x, a)
+		}
+		b.na(s.timed(x.id, s.lease(a)), "")
+	}
+	for _, x := range q.m.pds {
+		b.pd(ia{id: x.id, status: statusNoPrefixAvail}, "no prefixes")
+	}
+}
+
+// extend answers the IAs of a Renew or Rebind (sections 18.3.4, 18.3.5). A client that has
+// no binding and asks for an address that is free and fits the link gets it: the table may
+// have been lost, and not the client.
+func (s *Server) extend(now time.Time, q *query, b *builder) error {
+	known := len(q.m.nas)+len(q.m.pds) > 0
+	if !known {
+		return DropUnwanted
+	}
+	for i := range q.m.nas {
+		x := &q.m.nas[i]
+		mine := s.ours(q.m.client, x.id)
+		out := s.timed(x.id)
+		for _, m := range mine {
+			out.leases = append(out.leases, s.lease(m.Addr))
+			s.bind(now, q, x, m.Addr)
+		}
+		if len(mine) == 0 {
+			own, hasOwn := s.own(q.peer)
+			for _, l := range x.leases {
+				a := l.prefix.Addr()
+				if (s.inPool(a) || hasOwn && a == own) && s.free(q, a) && s.room(q) {
+					s.bind(now, q, x, a)
+					out.leases = append(out.leases, s.lease(a))
+					break
+				}
+			}
+		}
+		// What is not appropriate for the link, or another's, is taken back.
+		got := len(out.leases)
+		for _, l := range x.leases {
+			same := func(o leased) bool { return o.prefix == l.prefix }
+			if !slices.ContainsFunc(out.leases, same) && (got > 0 || s.cfg.Prefix.IsValid() && !s.onLink(l.prefix.Addr())) {
+				out.leases = append(out.leases, leased{prefix: l.prefix})
+			}
+		}
+		if len(out.leases) == 0 {
+			if len(x.leases) == 0 { // a further IA (section 18.2.4)
+				if a, ok := s.choose(q, x); ok && s.room(q) {
+					s.bind(now, q, x, a)
+					b.na(s.timed(x.id, s.lease(a)), "")
+					continue
+				}
+				s.stats.Refused++
+				b.na(ia{id: x.id, status: statusNoAddrsAvail}, "no addresses")
+				continue
+			}
+			s.stats.NoBindings++
+			b.na(ia{id: x.id, status: statusNoBinding}, "no binding")
+			continue
+		}
+		if got == 0 {
+			out.t1, out.t2 = 0, 0
+		}
+		b.na(out, "")
+	}
+	for _, x := range q.m.pds {
+		if len(x.leases) == 0 {
+			b.pd(ia{id: x.id, status: statusNoPrefixAvail}, "no prefixes")
+			continue
+		}
+		s.stats.NoBindings++
+		b.pd(ia{id: x.id, status: statusNoBinding}, "no binding")
+	}
+	return nil
+}
+
+// confirm answers whether the addresses fit the link (section 18.3.3).
+func (s *Server) confirm(q *query, b *builder) error {
+	if !s.cfg.Prefix.IsValid() {
+		return DropLink // unable to tell: MUST NOT send a Reply
+	}
+	addrs, off := 0, false
+	for _, x := range q.m.nas {
+		for _, l := range x.leases {
+			addrs++
+			off = off || !s.onLink(l.prefix.Addr())
+		}
+	}
+	switch {
+	case addrs == 0:
+		return DropUnwanted // MUST NOT send a Reply
+	case off:
+		s.stats.NotOnLink++
+		b.status(statusNotOnLink, "not on link")
+	default:
+		b.status(statusSuccess, "on link")
+	}
+	return nil
+}
+
+// giveBack answers a Release or Decline (sections 18.3.7, 18.3.8).
+func (s *Server) giveBack(now time.Time, q *query, b *builder, f func(*Binding)) {
+	b.status(statusSuccess, "done")
+	for _, x := range q.m.nas {
+		found := false
+		for _, l := range x.leases {
+			d := s.bindings[l.prefix.Addr()]
+			if d != nil && !d.Declined && d.Client == q.m.client && d.IAID == x.id {
+				found = true
+				f(d)
+			}
+		}
+		if !found {
+			s.stats.NoBindings++
+			b.na(ia{id: x.id, status: statusNoBinding}, "no binding")
+		}
+	}
+	for _, x := range q.m.pds {
+		s.stats.NoBindings++
+		b.pd(ia{id: x.id, status: statusNoBinding}, "no binding")
+	}
+}
