@@ -1,0 +1,278 @@
+package nd
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"time"
+
+	"border-router/ipv6"
+)
+
+// A lanReply is an advertisement for an anycast address that waits for its random delay.
+type lanReply struct {
+	at     time.Time
+	target netip.Addr
+	dst    netip.Addr
+	ll     ipv6.LinkAddr
+}
+
+// source returns the address from which we solicit: the link-local one; the zero Addr while
+// there is none.
+func (l *LAN) source() netip.Addr { return l.LinkLocal() }
+
+// sendNS asks for target: by multicast where ll is zero, else by unicast (RFC 4861 sections
+// 7.2.2 and 7.3.3).
+func (l *LAN) sendNS(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
+	src := l.source()
+	if !src.IsValid() {
+		return // "the target of a solicitation from :: would take it for DAD"
+	}
+	b, _ := NeighborSolicitation{Target: target}.AppendBinary(begin(l.buf[:0]))
+	b = AppendLinkAddr(b, OptionSourceLinkAddr, l.cfg.LinkAddr)
+	dst := target
+	if ll.IsZero() {
+		dst = SolicitedNode(target)
+	}
+	l.send(now, b, src, dst, ll)
+}
+
+// sendNA advertises a target, always with our link-layer address.
+func (l *LAN) sendNA(now time.Time, m NeighborAdvertisement, src, dst netip.Addr, ll ipv6.LinkAddr) {
+	b, _ := m.AppendBinary(begin(l.buf[:0]))
+	b = AppendLinkAddr(b, OptionTargetLinkAddr, l.cfg.LinkAddr)
+	l.send(now, b, src, dst, ll)
+}
+
+// isNeighbor reports whether a may be the address of a node on the link: link-local, or in a
+// prefix that is on the link (RFC 5942 section 4).
+func (l *LAN) isNeighbor(a netip.Addr) bool {
+	if a.IsLinkLocalUnicast() {
+		return true
+	}
+	for i := range l.prefixes {
+		if p := &l.prefixes[i]; p.told && p.prefix.Contains(a) {
+			return true
+		}
+	}
+	for i := range l.addrs {
+		if a := &l.addrs[i]; a.static && a.prefix.Contains(a.addr) {
+			return true
+		}
+	}
+	for _, p := range l.cfg.Prefixes {
+		if p.OnLink && p.Prefix.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayLearn reports whether a neighbor a at ll may enter the cache.
+func (l *LAN) mayLearn(a netip.Addr, ll ipv6.LinkAddr) bool {
+	return !ll.IsZero() && !ll.IsGroup() && ll != l.cfg.LinkAddr && isUnicast(a) && l.addr(a) == nil && !l.proxied(a) && l.isNeighbor(a)
+}
+
+// handleNS takes a neighbor solicitation (RFC 4861 section 7.2.3, RFC 4862 section 5.4.3).
+func (l *LAN) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
+	msg, err := CheckNeighborSolicitation(p)
+	if err != nil {
+		return err
+	}
+	src := p.Src()
+	own := l.addr(msg.Target)
+	if src.IsUnspecified() {
+		return l.handleDAD(now, msg, m, own)
+	}
+	if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() {
+		return DropSource // our own, looped back, or the kernel's
+	}
+	sll := msg.Options.LinkAddr(OptionSourceLinkAddr, 6)
+	if a := l.addr(src); a != nil && a.state != AddressDuplicate || l.proxied(src) {
+		l.conflict(now, src, m.LinkSrc)
+		return DropConflict
+	}
+	na := NeighborAdvertisement{Router: l.isRouter(), Solicited: true, Override: true, Target: msg.Target}
+	from := msg.Target
+	anycast := false
+	switch {
+	case own != nil && own.usable():
+	case own == nil && slices.Contains(l.anycast, msg.Target):
+		anycast, na.Override = true, false
+		from = l.source()
+	case own == nil && l.proxied(msg.Target):
+		if l.checks[msg.Target] != nil {
+			return DropNotOurs // not before it is known to be unique
+		}
+		// "The Override flag ... of a proxy advertisement MUST be clear" in effect: an answer
+		// of the node itself prevails (RFC 4861 section 7.2.8, RFC 8929 section 9.2).
+		na.Override = false
+		from = l.source()
+	default:
+		// One that is tentative does not answer: it is no address of ours yet.
+		l.learnNS(now, src, sll)
+		return DropNotOurs
+	}
+	l.learnNS(now, src, sll)
+	if !from.IsValid() {
+		return DropNotOurs
+	}
+	ll := sll
+	if ll.IsZero() {
+		ll = m.LinkSrc
+	}
+	if ll.IsZero() || ll.IsGroup() {
+		// Without an address to answer to (a port that tells none) it has to be resolved,
+		// or to be in the cache.
+		if e := l.cache.lookup(src); e != nil && !e.ll.IsZero() {
+			ll = e.ll
+		} else {
+			return DropSourceOption
+		}
+	}
+	if anycast {
+		if len(l.delayed) >= maxDelayed {
+			return DropRateLimit
+		}
+		l.delayed = append(l.delayed, lanReply{now.Add(l.jitter(anycastDelay)), msg.Target, src, ll})
+		l.dirty = true
+		return nil
+	}
+	l.sendNA(now, na, from, src, ll)
+	return nil
+}
+
+func (l *LAN) learnNS(now time.Time, src netip.Addr, sll ipv6.LinkAddr) {
+	if !sll.IsZero() && l.mayLearn(src, sll) {
+		if l.cache.learn(now, src, sll) == nil {
+			l.stats.Dropped[DropTableFull]++
+		}
+	}
+}
+
+func (l *LAN) advanceReplies(now time.Time) {
+	for i := 0; i < len(l.delayed); i++ {
+		r := l.delayed[i]
+		if r.at.After(now) {
+			continue
+		}
+		l.delayed = slices.Delete(l.delayed, i, i+1)
+		i--
+		if src := l.source(); src.IsValid() {
+			l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Solicited: true, Target: r.target}, src, r.dst, r.ll)
+		}
+	}
+}
+
+// handleDAD takes a solicitation from "::": a node wants to use the target.
+func (l *LAN) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta, own *lanAddr) error {
+	var nonce []byte
+	if o, ok := msg.Options.Find(OptionNonce); ok {
+		nonce, _ = ParseNonce(o)
+	}
+	switch {
+	case own != nil && own.state == AddressTentative:
+		if len(nonce) == minNonceBytes && bytes.Equal(nonce, own.nonce[:]) && own.sent > 0 {
+			own.looped = true // our own (RFC 7527 section 4.1)
+			return DropSource
+		}
+		if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() && nonce == nil {
+			return DropSource // our own, by a switch that strips what it does not know
+		}
+		l.duplicate(now, own, m.LinkSrc)
+		return DropConflict
+	case m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero():
+		return DropSource
+	case own != nil && own.usable():
+		// Defended to all nodes: the claimant has no address (RFC 4861 section 7.2.4).
+		l.stats.Conflicts++
+		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Override: true, Target: msg.Target}, msg.Target, allNodes, ipv6.LinkAddr{})
+		l.ev.Conflict(now, msg.Target, m.LinkSrc)
+		return DropConflict
+	case own == nil && l.checks[msg.Target] != nil:
+		c := l.checks[msg.Target]
+		if len(nonce) == minNonceBytes && bytes.Equal(nonce, c.nonce[:]) {
+			return DropSource
+		}
+		l.checked(now, c, false, m.LinkSrc)
+		return DropConflict
+	case own == nil && l.proxied(msg.Target):
+		src := l.source()
+		if !src.IsValid() {
+			return DropNotOurs
+		}
+		l.stats.Conflicts++
+		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Target: msg.Target}, src, allNodes, ipv6.LinkAddr{})
+		l.ev.Conflict(now, msg.Target, m.LinkSrc)
+		return DropConflict
+	}
+	return nil // nobody here minds
+}
+
+// handleNA takes a neighbor advertisement (RFC 4861 section 7.2.5).
+func (l *LAN) handleNA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
+	msg, err := CheckNeighborAdvertisement(p)
+	if err != nil {
+		return err
+	}
+	if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() {
+		return DropSource
+	}
+	tll := msg.Options.LinkAddr(OptionTargetLinkAddr, 6)
+	claimant := tll
+	if claimant.IsZero() {
+		claimant = m.LinkSrc
+	}
+	if a := l.addr(msg.Target); a != nil && a.state != AddressDuplicate {
+		if tll == l.cfg.LinkAddr {
+			return DropSource
+		}
+		if a.state == AddressTentative {
+			l.duplicate(now, a, claimant)
+		} else {
+			l.conflict(now, msg.Target, claimant)
+		}
+		return DropConflict
+	}
+	if slices.Contains(l.anycast, msg.Target) {
+		return DropUnsolicited // others have it as well
+	}
+	if c := l.checks[msg.Target]; c != nil {
+		l.checked(now, c, false, claimant)
+		return DropConflict
+	}
+	if l.proxied(msg.Target) {
+		l.conflict(now, msg.Target, claimant)
+		return DropConflict
+	}
+	if tll.IsGroup() || tll == l.cfg.LinkAddr && !tll.IsZero() {
+		return DropTarget
+	}
+	e := l.cache.lookup(msg.Target)
+	if e == nil {
+		// A router may take what nobody asked for, so that the first packet to a new address
+		// finds it (RFC 9131 section 6.1.2).
+		if l.isRouter() && !msg.Solicited && !tll.IsZero() && l.mayLearn(msg.Target, tll) {
+			if e := l.cache.learn(now, msg.Target, tll); e != nil {
+				e.router = msg.Router
+				return nil
+			}
+			return DropTableFull
+		}
+		return DropUnsolicited
+	}
+	was := e.router
+	err = l.cache.advertised(now, e, msg, tll)
+	if was && !e.router && e.listed {
+		// "the node MUST remove that router from the Default Router List" (RFC 4861 section
+		// 7.2.5)
+		l.dropDefault(now, msg.Target)
+	}
+	return err
+}
+
+// conflict notes that another node uses an address that is ours or proxied for.
+func (l *LAN) conflict(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
+	l.stats.Conflicts++
+	l.ev.Conflict(now, a, ll)
+}

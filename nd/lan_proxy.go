@@ -1,0 +1,110 @@
+package nd
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"border-router/ipv6"
+)
+
+// A lanCheck is duplicate address detection for an address that we are to proxy for.
+type lanCheck struct {
+	addr  netip.Addr
+	nonce [6]byte
+	at    time.Time // end
+	done  bool
+}
+
+func (l *LAN) proxied(a netip.Addr) bool { return l.cfg.Proxy != nil && l.cfg.Proxy.Proxied(a) }
+
+// ProxyAdd says that a node behind us has newly registered addr (RFC 8929 section 9). Where
+// check is set, the link is asked first whether somebody there has it; the result comes with
+// LANEvents.ProxyChecked, and until then solicitations for addr are not answered. Without
+// check, as for what was registered before a restart or moved within the mesh, the link is
+// told of addr at once. [DropTableFull] comes back while too many checks are under way.
+func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
+	l.now = now
+	switch {
+	case !l.up:
+		return DropStopped
+	case !isUnicast(addr) || addr.IsLinkLocalUnicast() || l.addr(addr) != nil:
+		return DropTarget
+	case l.checks[addr] != nil:
+		return nil
+	case !check:
+		l.announce(now, addr)
+		return nil
+	case len(l.checks) >= l.cfg.Limits.Checks:
+		return DropTableFull
+	}
+	if e := l.cache.lookup(addr); e != nil && e.known && e.usable() {
+		// It is known already that a node on the link has it: RFC 4862 would find no other.
+		l.cache.probe(now, e)
+	}
+	c := &lanCheck{addr: addr, nonce: newNonce(), at: now.Add(l.params.RetransTimer)}
+	l.checks[addr] = c
+	i, _ := slices.BinarySearchFunc(l.checkQueue, c.at, func(c *lanCheck, t time.Time) int {
+		if c.at.After(t) {
+			return 1
+		}
+		return -1
+	})
+	l.checkQueue = slices.Insert(l.checkQueue, i, c)
+	l.dirty = true
+	l.sendCheck(now, addr, c.nonce)
+	l.settle(now)
+	return nil
+}
+
+// ProxyRemove ends what ProxyAdd began; answers end when the [Proxy] does not know addr.
+func (l *LAN) ProxyRemove(now time.Time, addr netip.Addr) {
+	l.now = now
+	if c := l.checks[addr]; c != nil {
+		l.forgetCheck(c)
+		l.settle(now)
+	}
+}
+
+func (l *LAN) forgetCheck(c *lanCheck) {
+	c.done = true
+	delete(l.checks, c.addr)
+	if i := slices.Index(l.checkQueue, c); i >= 0 {
+		l.checkQueue = slices.Delete(l.checkQueue, i, i+1)
+	}
+	l.dirty = true
+}
+
+func (l *LAN) checked(now time.Time, c *lanCheck, unique bool, ll ipv6.LinkAddr) {
+	l.forgetCheck(c)
+	if unique {
+		l.announce(now, c.addr)
+	} else {
+		l.stats.Conflicts++
+	}
+	l.ev.ProxyChecked(now, c.addr, unique, ll)
+}
+
+func (l *LAN) advanceChecks(now time.Time) {
+	for len(l.checkQueue) > 0 && !l.checkQueue[0].at.After(now) {
+		l.checked(now, l.checkQueue[0], true, ipv6.LinkAddr{})
+	}
+}
+
+func (l *LAN) stopChecks(now time.Time) {
+	for len(l.checkQueue) > 0 {
+		l.forgetCheck(l.checkQueue[0])
+	}
+}
+
+// announce tells the link that addr is reached by us. It has just been found unique, or was
+// ours before, so the O flag takes it from the router it was behind until now (RFC 8929
+// section 9.3).
+func (l *LAN) announce(now time.Time, addr netip.Addr) {
+	if e := l.cache.lookup(addr); e != nil && !e.listed {
+		l.cache.remove(now, e, DropConflict)
+	}
+	if src := l.source(); src.IsValid() {
+		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Override: true, Target: addr}, src, allNodes, ipv6.LinkAddr{})
+	}
+}
