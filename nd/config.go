@@ -32,7 +32,8 @@ type HostEvents interface {
 	AddressAdded(now time.Time, addr netip.Addr, prefixLen int)
 	// AddressRemoved: addr may no longer be used.
 	AddressRemoved(now time.Time, addr netip.Addr)
-	// DefaultRouter: the default router is addr at ll, or none for the zero Addr.
+	// DefaultRouter: the default router is addr at ll, or none for the zero Addr. It is told
+	// again when [Host.RouterCapability] changes.
 	DefaultRouter(now time.Time, addr netip.Addr, ll ipv6.LinkAddr)
 	// Context: the router announced (or, with lifetime 0, withdrew) a compression context.
 	Context(now time.Time, id int, prefix netip.Prefix, compress bool, lifetime time.Duration)
@@ -149,6 +150,9 @@ type HostConfig struct {
 	Lifetime time.Duration
 	// ARO says which registration option to send.
 	ARO AROMode
+	// Capability is what a 6CIO in its router solicitations announces (RFC 7400 section 3.4,
+	// RFC 8505 section 4.3). 0: it sends none.
+	Capability Capability
 
 	Limits Limits
 	Rand   *rand.Rand   // jitter; nil: a fixed seed

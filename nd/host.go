@@ -355,6 +355,9 @@ func (h *Host) solicitRouters(now time.Time) {
 	if !src.IsUnspecified() {
 		b = AppendLinkAddr(b, OptionSourceLinkAddr, h.cfg.LinkAddr)
 	}
+	if h.cfg.Capability != 0 {
+		b, _ = h.cfg.Capability.AppendBinary(b)
+	}
 	h.rsSent++
 	wait := rtrSolicitationInterval
 	if h.cfg.Classic {

@@ -79,6 +79,15 @@ func (h *Host) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	return nil
 }
 
+// RouterCapability returns what the default router has announced in the 6CIO of its last
+// advertisement, 0 where it has announced none or there is no router.
+func (h *Host) RouterCapability() Capability {
+	if len(h.routers) == 0 {
+		return 0
+	}
+	return h.routers[0].caps
+}
+
 // setRouter notes the router a with a lifetime in seconds.
 func (h *Host) setRouter(now time.Time, a netip.Addr, lifetime uint16, caps Capability) {
 	i := slices.IndexFunc(h.routers, func(r hostRouter) bool { return r.addr == a })
@@ -89,7 +98,11 @@ func (h *Host) setRouter(now time.Time, a netip.Addr, lifetime uint16, caps Capa
 	until := now.Add(time.Duration(lifetime) * time.Second)
 	h.timers.Set(hostTimer{timerRouter, a}, until)
 	if i >= 0 {
+		changed := h.routers[i].caps != caps
 		h.routers[i].until, h.routers[i].caps = until, caps
+		if changed && i == 0 {
+			h.ev.DefaultRouter(now, a, h.routerLink(a))
+		}
 		return
 	}
 	if len(h.routers) >= maxHostRouters {

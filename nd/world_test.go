@@ -53,6 +53,7 @@ type testHost struct {
 	nd     *Host
 	addrs  map[netip.Addr]bool
 	router netip.Addr
+	told   int // how often of a router
 	eventLog
 	ctx, dns int
 }
@@ -86,6 +87,7 @@ func (h *testHost) AddressAdded(_ time.Time, a netip.Addr, n int) { h.addrs[a] =
 func (h *testHost) AddressRemoved(_ time.Time, a netip.Addr)      { delete(h.addrs, a) }
 func (h *testHost) DefaultRouter(_ time.Time, a netip.Addr, _ ipv6.LinkAddr) {
 	h.router = a
+	h.told++
 }
 func (h *testHost) Context(_ time.Time, id int, p netip.Prefix, c bool, d time.Duration) { h.ctx++ }
 func (h *testHost) DNS(_ time.Time, s []netip.Addr, d time.Duration)                     { h.dns++ }

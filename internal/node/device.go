@@ -31,6 +31,10 @@ type DeviceConfig struct {
 
 	Security *lowpan.Security // nil: frames are not secured
 
+	// GHC accepts generic header compression (RFC 7400), announces that in a 6CIO, and uses it
+	// towards a default router that announces it.
+	GHC bool
+
 	Lowpan lowpan.Limits
 	ND     nd.Limits
 	Rand   *rand.Rand   // nil: a fixed seed
@@ -95,8 +99,8 @@ func NewDevice(cfg DeviceConfig) *Device {
 	d.Iface = lowpan.NewInterface(lowpan.InterfaceConfig{
 		Assume: assume,
 		Name:   cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
-		Security: cfg.Security,
-		Limits:   cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
+		Security: cfg.Security, GHC: cfg.GHC,
+		Limits: cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { d.Link.Deliver(now, p, m) },
 		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { d.Link.LinkStatus(now, dst, ok) },
 	})
@@ -106,8 +110,13 @@ func NewDevice(cfg DeviceConfig) *Device {
 		Machines: []router.Machine{d.Iface},
 	})
 	d.Router.AddPort(router.PortConfig{Port: cfg.Host, Kind: router.Host})
+	var capability nd.Capability
+	if cfg.GHC {
+		capability = nd.CapabilityGHC | nd.CapabilityEARO
+	}
 	d.ND = nd.NewHost(nd.HostConfig{
-		LinkAddr: ll, Classic: cfg.Classic, Lifetime: cfg.Lifetime, Limits: cfg.ND, Rand: cfg.Rand, Logger: cfg.Logger,
+		Capability: capability,
+		LinkAddr:   ll, Classic: cfg.Classic, Lifetime: cfg.Lifetime, Limits: cfg.ND, Rand: cfg.Rand, Logger: cfg.Logger,
 	}, d.Link, (*events)(d))
 	d.Link.SetNeighbors(d.ND)
 	return d
@@ -192,6 +201,11 @@ func (e *events) AddressRemoved(now time.Time, a netip.Addr) {
 func (e *events) DefaultRouter(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
 	d := (*Device)(e)
 	all := netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	if d.cfg.GHC && !ll.IsZero() {
+		p := d.Iface.Peer(ll)
+		p.GHC = d.ND.RouterCapability()&nd.CapabilityGHC != 0
+		d.Iface.SetPeer(ll, p)
+	}
 	if a.IsValid() {
 		d.Router.FIB().Add(router.Route{Prefix: all, Port: d.Link.Index(), NextHop: a, Kind: router.RouteDefault})
 	} else {

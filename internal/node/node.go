@@ -50,6 +50,7 @@ type Config struct {
 	Short    uint16        // 0: that of the URL; ffff: none
 	Classic  bool          // a host of RFC 4861 as lwIP
 	Lifetime time.Duration // of registrations; 0: 15 min
+	GHC      bool          // generic header compression (RFC 7400) towards a router that announces it
 
 	// Security secures frames where it has a key. The frame counter is then kept in
 	// StateDir, which an EUI-64 that is not made up needs: after a restart none may be
@@ -191,7 +192,7 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	}
 	n.coap = coap.New(conn, n.cfg.CoAP)
 	n.dev = NewDevice(DeviceConfig{
-		EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Classic: cfg.Classic, Lifetime: cfg.Lifetime,
+		EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Classic: cfg.Classic, Lifetime: cfg.Lifetime, GHC: cfg.GHC,
 		Host: n.stack, Logger: n.log, Security: security,
 		// Not the same sequence numbers and tags after each start: peers would take the
 		// first frames for repetitions.

@@ -23,17 +23,21 @@ import (
 	"border-router/internal/api"
 	"border-router/internal/config"
 	"border-router/internal/daemon"
+	"border-router/router"
 )
 
 // startRouter starts a router in user mode on a hub of loopback and returns it with the
 // address of its hub.
-func startRouter(t *testing.T) (*daemon.Daemon, netip.AddrPort) {
+func startRouter(t *testing.T, change ...func(c *config.Config)) (*daemon.Daemon, netip.AddrPort) {
 	t.Helper()
 	c := config.Default()
 	c.Radios = []config.Radio{"zep://127.0.0.1:0?mode=hub&pace=off"}
 	c.Uplink = config.Uplink{Kind: config.UplinkUser}
 	c.Prefixes = []netip.Prefix{netip.MustParsePrefix("fd12:3456:789a::/64")}
 	c.Socket = filepath.Join(t.TempDir(), "s")
+	for _, f := range change {
+		f(c)
+	}
 	d, err := daemon.New(c, daemon.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -64,18 +68,22 @@ func startRouter(t *testing.T) (*daemon.Daemon, netip.AddrPort) {
 // long that took.
 func startNode(t *testing.T, hub netip.AddrPort, classic bool, eui64 uint64) (n *Node, stop func() time.Duration) {
 	t.Helper()
+	return startNodeWith(t, hub, Config{EUI64: eui64, Classic: classic})
+}
+
+func startNodeWith(t *testing.T, hub netip.AddrPort, cfg Config) (n *Node, stop func() time.Duration) {
+	t.Helper()
 	joined := make(chan struct{}, 16)
-	n, err := New(Config{
-		Radio: fmt.Sprintf("zep://%s?mode=client&pace=off", hub), EUI64: eui64, Classic: classic,
-		OnChange: func(s State) {
-			if s.Joined() {
-				select {
-				case joined <- struct{}{}:
-				default:
-				}
+	cfg.Radio = fmt.Sprintf("zep://%s?mode=client&pace=off", hub)
+	cfg.OnChange = func(s State) {
+		if s.Joined() {
+			select {
+			case joined <- struct{}{}:
+			default:
 			}
-		},
-	}, nil)
+		}
+	}
+	n, err := New(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +208,23 @@ func TestNode(t *testing.T) {
 				t.Error("the registration was not taken back")
 			}
 		})
+	}
+}
+
+// TestNodeGHC: a node that knows generic header compression says so, and joins a router
+// that does by messages that are compressed; not one that does not.
+func TestNodeGHC(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		_, hub := startRouter(t, func(c *config.Config) { c.Lowpan.GHC = known })
+		n, _ := startNodeWith(t, hub, Config{EUI64: 0x02005e1000007400, GHC: true})
+		used := false
+		if err := n.loop.Do(t.Context(), func(*router.Router) {
+			for _, nb := range n.dev.ND.Snapshot() {
+				used = used || n.dev.Iface.Peer(nb.LinkAddr).GHC
+			}
+		}); err != nil || used != known {
+			t.Errorf("router knows %v: used %v, %v", known, used, err)
+		}
 	}
 }
 
