@@ -8,6 +8,7 @@ const (
 	DefaultFastInterval = 250 * time.Millisecond
 	DefaultFastPolls    = 4
 	minPollInterval     = 10 * time.Millisecond
+	quickPolls          = 3 // data requests sent again at once where none of them was answered
 )
 
 // A PollerConfig says how a [Poller] sleeps. A zero field means its default; Interval must
@@ -32,6 +33,7 @@ type Poller struct {
 	asking bool      // a data request is with the radio
 	got    bool      // its answer was here before its fate
 	fast   int       // fast data requests left
+	missed int       // times in a row that nothing came
 	stats  PollerStats
 }
 
@@ -108,6 +110,10 @@ func (p *Poller) Advance(now time.Time) (due bool) {
 	if !p.listen.IsZero() && !now.Before(p.listen) {
 		p.listen = time.Time{}
 		p.stats.Missed++
+		// It came late, or the answer was lost: it still waits there.
+		if p.missed++; p.missed <= quickPolls {
+			p.next = now
+		}
 	}
 	return p.listen.IsZero() && !now.Before(p.next)
 }
@@ -144,7 +150,9 @@ func (p *Poller) Done(now time.Time, acked, pending bool) {
 	switch {
 	case !acked:
 		p.stats.Failed++
-	case pending:
+	case !pending:
+		p.missed = 0
+	default:
 		p.stats.Pending++
 		if !p.got {
 			p.listen = now.Add(p.cfg.Wait)
@@ -159,6 +167,7 @@ func (p *Poller) Received(now time.Time, more bool) {
 		return
 	}
 	p.stats.Received++
+	p.missed = 0
 	p.listen, p.got = time.Time{}, p.asking
 	if more {
 		p.next = now

@@ -73,6 +73,7 @@ const (
 	DropChannelBusy // channel never clear
 	DropRadio       // radio closed, or refused the frame
 	DropCounter     // every frame counter of the key is used
+	DropIndirect    // neighbour that sleeps did not ask for it in time
 
 	numDrops // new reasons go before this line
 )
@@ -134,6 +135,7 @@ var dropText = [numDrops]string{
 	DropChannelBusy:       "channel_busy",
 	DropRadio:             "radio",
 	DropCounter:           "frame_counter",
+	DropIndirect:          "indirect_expired",
 
 	DropSecurityLevel:   "mac_security_level",
 	DropSecurityKey:     "mac_security_key",

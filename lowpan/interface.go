@@ -38,6 +38,13 @@ type InterfaceConfig struct {
 	// Rand gives the first sequence number and datagram tag. Default: seeded by the system.
 	Rand *rand.Rand
 
+	// Device says that we are a device of somebody else's PAN: beacon and association requests
+	// are not for us. Without it we are its coordinator.
+	Device bool
+	// Sleep, where set, has the receiver off but for what is fetched from the coordinator by
+	// data requests; see [Interface.SetParent]. It is for a Device whose radio can do that.
+	Sleep *ieee802154.PollerConfig
+
 	// Assume is what neighbours understand that [Interface.SetPeer] says nothing of.
 	// Broadcasts, which reach the least of them, assume nothing.
 	Assume Peer
@@ -109,6 +116,7 @@ type Interface struct {
 	flight  []flight  // the batch that is with the radio
 	rec     recoveries
 	starved bool // something waits that may not be sent yet, and the radio is idle
+	sleep   sleep
 }
 
 // A flight is a frame that is with the radio.
@@ -117,6 +125,7 @@ type flight struct {
 	gen  uint32    // of the recovery
 	rec  uint8     // its index, from 1 on; 0: an acknowledgment
 	last bool      // of d; or the fragment asks for an acknowledgment
+	kind flightKind
 }
 
 // NewInterface returns an Interface without contexts.
@@ -155,6 +164,7 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 	i.q.init(cfg.Limits)
 	i.q.drop = i.dropTx
 	i.q.setup = i.setup
+	i.initSleep(seed)
 	return i
 }
 
@@ -212,6 +222,9 @@ func (i *Interface) Peer(dst ipv6.LinkAddr) Peer {
 // Deadline returns when [Interface.Advance] has something to do, or the zero time.
 func (i *Interface) Deadline() time.Time {
 	t := i.reasm.Deadline()
+	if s := i.sleepDeadline(); !s.IsZero() && (t.IsZero() || s.Before(t)) {
+		t = s
+	}
 	if len(i.rec.active) > 0 {
 		if r := i.rec.deadline(); !r.IsZero() && (t.IsZero() || r.Before(t)) {
 			t = r
@@ -224,14 +237,15 @@ func (i *Interface) Deadline() time.Time {
 // again for acknowledgments of fragments.
 func (i *Interface) Advance(now time.Time) {
 	i.reasm.Advance(now)
+	i.advanceSleep(now)
 	if len(i.rec.active) > 0 {
 		i.advanceRecoveries(now)
 	}
 }
 
-// Busy reports whether half of what may wait for the radio is waiting. Whoever can should
-// then hold back.
-func (i *Interface) Busy() bool { return i.q.total*2 > i.cfg.Limits.QueueDatagrams }
+// Busy reports whether half of what may wait for the radio is waiting, what waits for
+// neighbours that sleep left out. Whoever can should then hold back.
+func (i *Interface) Busy() bool { return (i.q.total-i.q.held)*2 > i.cfg.Limits.QueueDatagrams }
 
 // Stats returns a copy of the counters.
 func (i *Interface) Stats() Stats {
@@ -243,6 +257,7 @@ func (i *Interface) Stats() Stats {
 	s.ReassembledBytes = uint64(i.reasm.BytesHeld())
 	s.DatagramsQueued = uint64(i.q.total)
 	s.QueuedBytes = uint64(i.q.bytes)
+	i.sleepStats(&s)
 	for d, n := range r.Drops {
 		s.RxDrops[d] += n
 	}

@@ -53,7 +53,11 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 		h.Src = ieee802154.Addr{}
 		return DropMAC
 	}
-	if h.Type != ieee802154.TypeData {
+	switch h.Type {
+	case ieee802154.TypeData:
+	case ieee802154.TypeCommand, ieee802154.TypeBeacon:
+		return i.macInput(now, f.Data, h)
+	default:
 		return DropFrameType
 	}
 	if h.HasDstPAN && h.DstPAN != i.cfg.PAN && h.DstPAN != ieee802154.BroadcastPAN {
@@ -74,6 +78,9 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 		return DropSecurity
 	}
 
+	if i.sleep.poller != nil {
+		i.received(now, h)
+	}
 	b := h.Payload
 	kind, mesh := Classify(b), false
 	if kind == DispatchMesh || kind == DispatchBC0 {

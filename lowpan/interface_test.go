@@ -93,7 +93,7 @@ func checkInterface(t testing.TB, i *Interface) {
 
 func checkQueue(t testing.TB, q *queue) {
 	t.Helper()
-	ready, refs, neighbors, idle, active := 0, 0, 0, 0, 0
+	ready, held, refs, neighbors, idle, active := 0, 0, 0, 0, 0, 0
 	for _, nb := range q.byDst {
 		for ; nb != nil; nb = nb.hashNext {
 			neighbors++
@@ -105,10 +105,14 @@ func checkQueue(t testing.TB, q *queue) {
 			if n != nb.n || size != nb.bytes || nb.refs < n || n > q.limits.QueuePerNeighbor {
 				t.Fatalf("neighbour %v: %d datagrams, %d bytes; counted %d, %d, refs %d", nb.dst, n, size, nb.n, nb.bytes, nb.refs)
 			}
-			if n > 0 && !nb.active {
+			if n > 0 && !nb.active && !nb.sleepy {
 				t.Fatalf("neighbour %v waits and is not active", nb.dst)
 			}
-			ready += n
+			if nb.sleepy {
+				held += n
+			} else {
+				ready += n
+			}
 			refs += nb.refs
 		}
 	}
@@ -123,6 +127,9 @@ func checkQueue(t testing.TB, q *queue) {
 		if !nb.active {
 			t.Fatalf("neighbour %v is not active", nb.dst)
 		}
+	}
+	if held != q.held || held > q.limits.IndirectDatagrams {
+		t.Fatalf("%d datagrams wait for those that sleep, counted %d, limit %d", held, q.held, q.limits.IndirectDatagrams)
 	}
 	if ready != q.ready || refs != q.total || neighbors != q.neighbors {
 		t.Fatalf("%d ready, %d in all, %d neighbours; counted %d, %d, %d", ready, refs, neighbors, q.ready, q.total, q.neighbors)
@@ -296,8 +303,12 @@ func TestInterfaceInput(t *testing.T) {
 		{"empty", nil, DropMAC},
 		{"cut short", dataFrame(nil, good...)[:20], DropMAC},
 		{"ACK", []byte{2, 0, 1}, DropFrameType},
-		{"beacon", dataFrame(func(f *frame) { f.Type, f.PANIDCompression, f.Dst = 0, false, ieee802154.Addr{} }, 0xff, 0xcf, 0, 0), DropFrameType},
-		{"command", dataFrame(func(f *frame) { f.Type = 3 }, 4), DropFrameType},
+		{"beacon, cut short", dataFrame(func(f *frame) { f.Type, f.PANIDCompression, f.Dst = 0, false, ieee802154.Addr{} }, 0xff, 0xcf, 0), DropMAC},
+		{"command without command", dataFrame(func(f *frame) { f.Type = 3 }), DropMAC},
+		{"association request, cut short", dataFrame(func(f *frame) { f.Type = 3 }, 1), DropMAC},
+		{"data request to all", dataFrame(func(f *frame) { f.Type, f.Dst = 3, ieee802154.Short(0xffff) }, 4), DropDestination},
+		{"data request of another PAN", dataFrame(func(f *frame) { f.Type, f.DstPAN = 3, 0xbeef }, 4), DropPAN},
+		{"data request of ours", dataFrame(func(f *frame) { f.Type, f.Src.V = 3, euiA }, 4), DropSource},
 		{"secured", secured, DropSecurity},
 		{"another PAN", dataFrame(func(f *frame) { f.DstPAN = 0xbeef }, good...), DropPAN},
 		{"another EUI-64", dataFrame(func(f *frame) { f.Dst.V++ }, good...), DropDestination},

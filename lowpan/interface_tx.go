@@ -60,9 +60,15 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 		d.cutter = cutter{hdr: 1}
 		d.b = append(append(d.buf[:0], 0x41), p...)
 	}
-	idle := i.q.ready == 0 && i.current == nil || i.starved
+	idle := (i.q.ready == 0 && i.current == nil || i.starved) && !nb.sleepy
 	i.q.push(now, nb, d)
 	i.stats.DatagramsOut++
+	if nb.sleepy {
+		i.hold(nb)
+	}
+	if i.sleep.poller != nil {
+		i.sleep.poller.Sending(now)
+	}
 	if idle {
 		i.wake()
 	}
@@ -111,7 +117,7 @@ func (i *Interface) setup(nb *neighbor) {
 	nb.room = uint8(maxMACFrame - len(b))
 	nb.counterAt = nb.hdrLen - aux + 1
 	p := i.Peer(nb.dst)
-	nb.recover = nb.unicast && i.rec.recoverable(nb.dst)
+	nb.recover = nb.unicast && !nb.sleepy && i.rec.recoverable(nb.dst)
 	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: !p.ExtHeaders, NoContexts: !p.Contexts, GHC: p.GHC}
 }
 
@@ -127,7 +133,7 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 	if len(i.flight) > 0 {
 		return 0
 	}
-	n := 0
+	n := i.nextIndirect(now, tx[:min(len(tx), MaxBatch)])
 	for ; n < min(len(tx), MaxBatch); n++ {
 		if i.sec != nil && !i.sec.ready() {
 			if n == 0 && i.sec.exhausted() {
@@ -145,12 +151,11 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 				i.rec.plain, d.next = d.next, nil
 			} else if d = i.q.next(now); d == nil {
 				break
-			} else if len(d.b) > int(d.to.room) && i.recover(now, d) {
+			} else if len(d.b) > int(d.to.room) && !d.begun && i.recover(now, d) {
 				n--
 				continue
 			}
-			d.tag = i.tag
-			i.tag++
+			i.assignTag(d)
 		}
 		nb := d.to
 		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
@@ -193,6 +198,10 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 		} else {
 			i.stats.FramesFailed++
 		}
+		if f.kind != flightData {
+			i.sleepDone(now, f, status, k < len(tx) && tx[k].Pending)
+			continue
+		}
 		if f.d == nil {
 			i.recoveryDone(now, f, status)
 			continue
@@ -234,6 +243,9 @@ func (i *Interface) linkStatus(now time.Time, dst ipv6.LinkAddr, ok bool) {
 func (i *Interface) dropTx(d *datagram, why Drop) {
 	i.stats.TxDrops[why]++
 	i.debug("datagram dropped", why, d.to.dst)
+	if d.to.sleepy && d.to.n == 0 {
+		i.refresh(d.to.dst)
+	}
 }
 
 func txDrop(s ieee802154.TxStatus) Drop {

@@ -1,6 +1,10 @@
 package lowpan
 
-import "time"
+import (
+	"time"
+
+	"border-router/ieee802154"
+)
 
 // Limits bounds what an [Interface] or a [Reassembler] keeps. A zero field stands for its
 // default. Memory is taken as it is needed, up to these limits, and then used again.
@@ -41,6 +45,21 @@ type Limits struct {
 	// QueueMaxDelay is the age at which a datagram is not sent any more. Default 8 s.
 	QueueMaxDelay time.Duration
 
+	// IndirectDatagrams is how many datagrams wait in all for neighbours that sleep, out of
+	// QueueDatagrams. Default a quarter of them.
+	IndirectDatagrams int
+
+	// IndirectPerNeighbor is how many of them may be for one neighbour. Default 16.
+	IndirectPerNeighbor int
+
+	// IndirectDelay is how long a datagram waits for the data request of a neighbour that
+	// sleeps (macTransactionPersistenceTime). One that was seen to poll less often is waited
+	// for twice as long as it takes. Default 7.68 s, that of a PAN without beacons.
+	IndirectDelay time.Duration
+
+	// Sleepers is how many neighbours that sleep are remembered. Default 1024.
+	Sleepers int
+
 	// Recoveries is how many datagrams may be on their way by recoverable fragments (RFC
 	// 8931), at most 128. What is beyond goes as fragments of RFC 4944. Default 16.
 	Recoveries int
@@ -74,6 +93,10 @@ func (l Limits) withDefaults() Limits {
 	dur(&l.QueueTarget, 200*time.Millisecond)
 	dur(&l.QueueInterval, 500*time.Millisecond)
 	dur(&l.QueueMaxDelay, 8*time.Second)
+	def(&l.IndirectDatagrams, max(1, l.QueueDatagrams/4))
+	def(&l.IndirectPerNeighbor, 16)
+	dur(&l.IndirectDelay, ieee802154.TransactionPersistence)
+	def(&l.Sleepers, 1024)
 	def(&l.Recoveries, 16)
 	l.Recoveries = min(l.Recoveries, 128)
 	def(&l.Peers, 4096)

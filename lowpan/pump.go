@@ -78,6 +78,7 @@ func NewPump(i *Interface, r ieee802154.Radio, post func(interface{ Run(now time
 		done: make(chan struct{}),
 	}
 	p.window, _ = r.(interface{ Window() int })
+	i.SetRadio(r)
 	p.batch.p = p
 	for k := range p.batch.frames {
 		p.batch.frames[k].Data = p.batch.buf[k][:0]

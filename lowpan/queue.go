@@ -26,7 +26,15 @@ type datagram struct {
 	to   *neighbor
 	next *datagram // in the neighbour's queue, or in the list of unused ones
 	at   time.Time // when it was queued
-	buf  [datagramCap]byte
+
+	// Of a neighbour that sleeps.
+	begun  bool  // it has its tag
+	flying bool  // a frame of it is with the radio, and it is the head of its queue still
+	again  bool  // the frame from mark on was sent and not acknowledged
+	seq    uint8 // the sequence number of that frame
+	mark   int   // pos before that frame
+
+	buf [datagramCap]byte
 }
 
 // A neighbor is a link-layer destination and the datagrams that wait for it.
@@ -46,8 +54,12 @@ type neighbor struct {
 	// Recoverable fragments (RFC 8931).
 	recover   bool          // it is sent them
 	held      bool          // one datagram is being recovered, and the others wait
-	window    uint8         // Window_Size; 0: not used yet
+	window    uint8         // Window_Size of the datagram that is being recovered
 	roundTrip time.Duration // from request to acknowledgment, smoothed; 0: not measured
+
+	// Its receiver is off: what waits for it waits for its data requests, and it is not
+	// among the active ones.
+	sleepy bool
 
 	head, tail *datagram
 	n          int // datagrams waiting
@@ -74,9 +86,11 @@ type queue struct {
 	seed   uint64
 	drop   func(d *datagram, why Drop) // counts; the queue releases d
 	setup  func(nb *neighbor)          // fills in hdr, hdrLen, room, key, unicast and options from dst
+	sleeps func(dst ipv6.LinkAddr) bool
 
 	total int // datagrams waiting or with the radio
-	ready int // datagrams waiting
+	ready int // datagrams waiting, for neighbours that are awake
+	held  int // datagrams waiting, for those that sleep
 	bytes int // compressed bytes of total
 
 	byDst               []*neighbor // hash buckets
@@ -110,15 +124,25 @@ func (q *queue) lookup(dst ipv6.LinkAddr) *neighbor {
 // the oldest datagrams where there is none; nil means that everything is with the radio.
 func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 	nb := q.lookup(dst)
-	if nb != nil && nb.n >= q.limits.QueuePerNeighbor {
-		q.discard(nb.pop(q), DropQueueFull)
+	if nb != nil && nb.n >= q.most(nb) {
+		d := nb.oldest(q)
+		if d == nil {
+			return nil // the only one is with the radio
+		}
+		q.discard(d, DropQueueFull)
+	}
+	if (nb != nil && nb.sleepy || nb == nil && q.sleeps(dst)) && q.held >= q.limits.IndirectDatagrams && !q.makeRoom() {
+		return nil
 	}
 	if q.total >= q.limits.QueueDatagrams {
-		long := q.longest()
-		if long == nil {
+		var d *datagram
+		if long := q.longest(); long != nil {
+			d = long.oldest(q)
+		}
+		if d == nil {
 			return nil
 		}
-		q.discard(long.pop(q), DropQueueTotal)
+		q.discard(d, DropQueueTotal)
 	}
 	if nb != nil {
 		return nb
@@ -140,7 +164,7 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 		*p = nb.hashNext
 		*nb = neighbor{}
 	}
-	nb.dst = dst
+	nb.dst, nb.sleepy = dst, q.sleeps(dst)
 	q.setup(nb)
 	p := q.bucket(dst)
 	nb.hashNext, *p = *p, nb
@@ -161,6 +185,7 @@ func (q *queue) get() *datagram {
 // push appends d, which is for nb.
 func (q *queue) push(now time.Time, nb *neighbor, d *datagram) {
 	d.to, d.at, d.next = nb, now, nil
+	d.begun, d.flying, d.again = false, false, false
 	if nb.refs == 0 && !nb.active {
 		q.unidle(nb)
 	}
@@ -174,8 +199,12 @@ func (q *queue) push(now time.Time, nb *neighbor, d *datagram) {
 	nb.refs++
 	nb.bytes += len(d.b)
 	q.total++
-	q.ready++
 	q.bytes += len(d.b)
+	if nb.sleepy {
+		q.held++
+		return
+	}
+	q.ready++
 	if !nb.active {
 		nb.deficit = quantum
 		q.activate(nb)
@@ -206,7 +235,7 @@ func (q *queue) deactivate() *neighbor {
 func (q *queue) next(now time.Time) *datagram {
 	var held *neighbor // the first of those in a row that may not be sent anything
 	for nb := q.activeHead; nb != nil; nb = q.activeHead {
-		if nb.head == nil {
+		if nb.head == nil || nb.sleepy {
 			q.deactivate()
 			if nb.refs == 0 {
 				q.idle(nb)
@@ -288,9 +317,9 @@ func (q *queue) sweep() {
 		next := nb.nextActive
 		nb.nextActive = nil
 		switch {
-		case nb.head != nil && tail == nil:
+		case nb.head != nil && !nb.sleepy && tail == nil:
 			head, tail = nb, nb
-		case nb.head != nil:
+		case nb.head != nil && !nb.sleepy:
 			tail.nextActive, tail = nb, nb
 		default:
 			nb.active = false
@@ -307,7 +336,7 @@ func (q *queue) sweep() {
 // one, at most Limits.QueueDatagrams, and only when the interface is full.
 func (q *queue) longest() (long *neighbor) {
 	for nb := q.activeHead; nb != nil; nb = nb.nextActive {
-		if nb.head != nil && (long == nil || nb.bytes > long.bytes) {
+		if nb.head != nil && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
 			long = nb
 		}
 	}
@@ -323,7 +352,11 @@ func (nb *neighbor) pop(q *queue) *datagram {
 	d.next = nil
 	nb.n--
 	nb.bytes -= len(d.b)
-	q.ready--
+	if nb.sleepy {
+		q.held--
+	} else {
+		q.ready--
+	}
 	return d
 }
 

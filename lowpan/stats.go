@@ -1,5 +1,7 @@
 package lowpan
 
+import "border-router/ieee802154"
+
 // NumDrops is one more than the largest [Drop]: the length of an array indexed by Drop.
 const NumDrops = int(numDrops)
 
@@ -35,6 +37,16 @@ type Stats struct {
 	RecoveryAcksOut      uint64 // acknowledgments of fragments given to the radio
 	RecoveryAcksIn       uint64 // acknowledgments of our fragments
 	RecoveryAcksLost     uint64 // acknowledgments not sent for want of room
+
+	DataRequests    uint64 // of neighbours that sleep, repeated ones left out
+	IndirectHeld    uint64 // datagrams of DatagramsQueued that wait for such a neighbour
+	IndirectSent    uint64 // frames sent on a data request and not refused by the radio
+	IndirectRepeats uint64 // of them those that had been sent before
+	Sleepers        uint64 // neighbours taken to sleep
+	MACCommandsIn   uint64 // MAC commands and beacons taken: in FramesDelivered too
+
+	Coordinator ieee802154.CoordinatorStats
+	Poller      ieee802154.PollerStats // as a device that sleeps
 
 	Reassemblies     uint64 // unfinished datagrams
 	ReassembledBytes uint64 // memory that reassembly buffers take, in bytes
