@@ -279,6 +279,7 @@ func (l *Listener) transmitChanges(now time.Time) {
 	if len(l.changed) == 0 {
 		return
 	}
+	l.now = now
 	list := l.changed
 	l.changed = nil
 	again := now.Add(l.jitter(minRetransmission, l.cfg.UnsolicitedReportInterval))

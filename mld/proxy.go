@@ -147,7 +147,8 @@ func (p *Proxy) refuse(d Drop) {
 }
 
 // merged returns what the downstream links together listen to, kept within the limit of
-// sources by listening to more, never to less.
+// sources by listening to more, never to less: to all sources, where the group may have that
+// (RFC 9777 section 7.4 forbids it for source-specific ones).
 func (p *Proxy) merged(group netip.Addr) Filter {
 	var f Filter
 	for _, d := range p.down {
@@ -155,7 +156,7 @@ func (p *Proxy) merged(group netip.Addr) Filter {
 		f = f.Merge(Filter{mode, sources})
 	}
 	if n := p.cfg.Limits.Sources; len(f.Sources) > n {
-		if f.Mode == Include {
+		if f.Mode == Include && !IsSSM(group) {
 			return Filter{Mode: Exclude}
 		}
 		f.Sources = f.Sources[:n]

@@ -30,6 +30,7 @@ type Querier struct {
 	source     netip.Addr
 	robustness int           // adopted, or our own
 	interval   time.Duration // Query Interval adopted, or our own
+	learnUntil time.Time     // until then there may be listeners that have not reported yet
 	startup    int           // General Queries still to be sent at StartupQueryInterval
 	nextQuery  time.Time     // General Query; zero: none
 	other      netip.Addr    // the querier, where that is not us
@@ -65,6 +66,7 @@ func NewQuerier(cfg QuerierConfig, out ipv6.Sender, ev Events) *Querier {
 		cfg.QueryResponseInterval = min(cfg.QueryResponseInterval, cfg.QueryInterval-time.Second)
 		def(&cfg.StartupQueryInterval, cfg.QueryInterval/4)
 	}
+	def(&cfg.StartupQueryInterval, defaultQueryInterval/4)
 	if cfg.StartupQueryCount == 0 {
 		cfg.StartupQueryCount = cfg.Robustness
 	}
@@ -159,13 +161,13 @@ func (q *Querier) startQuerying(now time.Time) {
 	q.other, q.otherUntil = netip.Addr{}, time.Time{}
 	q.ownTimers()
 	q.nextQuery, q.startup = time.Time{}, 0
-	if q.quiet() {
-		if q.cfg.StartupQueryCount > 0 {
-			q.startup, q.nextQuery = 1, now // one, to learn what is there
-		}
+	q.startup = max(q.cfg.StartupQueryCount, 0)
+	q.learnUntil = now.Add(q.cfg.QueryResponseInterval + time.Duration(max(q.startup-1, 0))*q.cfg.StartupQueryInterval)
+	if q.startup == 0 && q.quiet() {
+		q.learnUntil = now.Add(q.listeningInterval())
 		return
 	}
-	q.startup, q.nextQuery = max(q.cfg.StartupQueryCount, 0), now
+	q.nextQuery = now
 }
 
 // Stop ends it and forgets what was learnt; what was added by [Querier.AddStatic] stays.
@@ -305,6 +307,9 @@ func (q *Querier) yield(now time.Time, v Query, src netip.Addr) {
 		}
 	}
 	q.other, q.otherUntil = src, now.Add(q.otherQuerierInterval())
+	if q.learnUntil.After(now) {
+		q.learnUntil = now.Add(q.interval + q.cfg.QueryResponseInterval)
+	}
 	q.nextQuery, q.startup = time.Time{}, 0
 }
 

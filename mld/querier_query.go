@@ -17,10 +17,10 @@ func (q *Querier) generalQuery(now time.Time) {
 		q.startup--
 	}
 	switch {
-	case q.quiet():
-		q.nextQuery = time.Time{}
 	case q.startup > 0:
 		q.nextQuery = now.Add(q.cfg.StartupQueryInterval)
+	case q.quiet():
+		q.nextQuery = time.Time{}
 	default:
 		q.nextQuery = now.Add(q.interval)
 	}
@@ -198,6 +198,11 @@ func (q *Querier) askBeforeEnd(now time.Time, g *group) {
 		}
 	}
 	if send {
+		for i := range g.heard {
+			if t := &g.heard[i]; t.until.After(llqt) {
+				t.until = llqt // unless it answers
+			}
+		}
 		q.sendSpecific(now, g)
 	}
 }

@@ -12,13 +12,16 @@ import (
 // says that this was the last listener, which is only known where all of them were tracked.
 func (q *Querier) track(now time.Time, g *group, ll ipv6.LinkAddr, typ RecordType, src SourceList) (end bool) {
 	until := now.Add(q.listeningInterval())
+	if q.interval < 0 {
+		until = now.Add(unasked) // askBeforeEnd ends it
+	}
 	i := slices.IndexFunc(g.heard, func(t tracked) bool { return t.ll == ll })
 	if typ == ToInclude && src.Len() == 0 {
 		if i < 0 {
 			return false // one that was not tracked
 		}
 		g.heard = slices.Delete(g.heard, i, i+1)
-		return q.cfg.FastLeave && len(g.static) == 0 && g.complete(now) && !slices.ContainsFunc(g.heard, func(t tracked) bool { return t.until.After(now) })
+		return q.cfg.FastLeave && len(g.static) == 0 && q.complete(now, g) && !slices.ContainsFunc(g.heard, func(t tracked) bool { return t.until.After(now) })
 	}
 	switch {
 	case typ == Block:
@@ -43,22 +46,28 @@ func (q *Querier) track(now time.Time, g *group, ll ipv6.LinkAddr, typ RecordTyp
 }
 
 // complete reports whether all listeners of g are tracked. Those of MLDv1 keep silent where
-// they hear another (RFC 2710 section 4), so they never are for sure.
-func (g *group) complete(now time.Time) bool {
-	return !g.moreUntil.After(now) && !g.v1Until.After(now)
+// they hear another (RFC 2710 section 4), so they never are for sure; nor are they before those who were there
+// first have had time to report.
+func (q *Querier) complete(now time.Time, g *group) bool {
+	return !g.moreUntil.After(now) && !g.v1Until.After(now) && !q.learnUntil.After(now)
 }
+
+// unasked is how long a listener stays tracked that nobody asks whether it still listens.
+const unasked = 100 * 365 * 24 * time.Hour
 
 // Listeners appends the link-layer addresses of the listeners of group to dst[:0] and
 // reports whether these are all: complete is false where there are more than are tracked
 // ([Limits].Listeners), where some came without a link-layer address, or speak MLDv1 and so
-// may have kept silent. An empty list that is complete says that nobody listens.
+// may have kept silent. Nor is it right after the
+// start, before those who listen have had time to report. An empty list that is complete says
+// that nobody listens.
 func (q *Querier) Listeners(group netip.Addr, dst []ipv6.LinkAddr) (list []ipv6.LinkAddr, complete bool) {
 	list = dst[:0]
 	g := q.groups[group.As16()]
 	if g == nil {
-		return list, true
+		return list, !q.learnUntil.After(q.now)
 	}
-	complete = g.complete(q.now)
+	complete = q.complete(q.now, g)
 	for _, ll := range g.static {
 		if ll.IsZero() {
 			complete = false
