@@ -137,7 +137,10 @@ type Radio struct {
 	macDrop [ieee802154.NumDrops]uint64
 }
 
-var _ ieee802154.Radio = (*Radio)(nil)
+var (
+	_ ieee802154.Radio         = (*Radio)(nil)
+	_ ieee802154.SourceMatcher = (*Radio)(nil)
+)
 
 // Open starts the radio and returns at once: a dongle that is not there yet is waited for,
 // which OnState tells of and [Radio.WaitUp] waits for. The error is one of the configuration.

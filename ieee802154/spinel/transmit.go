@@ -9,13 +9,7 @@ import (
 	"border-router/ieee802154/driver"
 )
 
-// Constants of CSMA-CA (section 6.2.5) where the host does it.
 const (
-	unitBackoff = 320 * time.Microsecond
-	minBE       = 3
-	maxBE       = 5
-	maxBackoffs = 4
-
 	// doneWait is the longest that the radio needs for one attempt with all its back-off,
 	// generously, and doneSlack the time for lines and queues. After them the answer is lost.
 	doneWait  = 60 * time.Millisecond
@@ -31,7 +25,7 @@ func (r *Radio) Transmit(batch []ieee802154.TxFrame) error {
 	failed, continues := false, false
 	for i := range batch {
 		t := &batch[i]
-		t.Attempts = 0
+		t.Attempts, t.Pending = 0, false
 		if continues && failed {
 			t.Status = ieee802154.TxSkipped
 		} else {
@@ -176,12 +170,12 @@ func (r *Radio) attempt(s *session, t *ieee802154.TxFrame, wantAck bool) (Status
 	caps, channel, power := r.info.Caps, r.want.channel, r.want.power
 	r.mu.Unlock()
 	retries := 0
-	if wantAck {
+	if wantAck && !t.Indirect {
 		retries = r.cfg.MaxFrameRetries
 	}
 	o := TxOptions{Channel: channel, CSMA: true, HeaderUpdated: true, SecurityDone: true, RxChannelAfterTx: channel, Power: power}
 	if caps&CapCSMA != 0 {
-		o.MaxBackoffs = maxBackoffs
+		o.MaxBackoffs = ieee802154.DefaultMaxCSMABackoffs
 	}
 	if caps&CapRetries != 0 {
 		o.MaxRetries = uint8(retries)
@@ -190,11 +184,11 @@ func (r *Radio) attempt(s *session, t *ieee802154.TxFrame, wantAck bool) (Status
 	wait := r.cfg.doneSlack + time.Duration(int(o.MaxRetries)+1)*doneWait
 	r.gate.Lock()
 	defer r.gate.Unlock()
-	for backoffs, be := 0, minBE; ; {
-		if caps&CapCSMA == 0 {
-			if n := r.rand.IntN(1 << be); n > 0 && !r.pause(time.Duration(n)*unitBackoff) {
-				return 0, net.ErrClosed
-			}
+	var csma ieee802154.CSMA
+	backoff := csma.Begin(r.rand)
+	for {
+		if caps&CapCSMA == 0 && backoff > 0 && !r.pause(backoff) {
+			return 0, net.ErrClosed
 		}
 		if r.cfg.Tap != nil {
 			r.cfg.Tap(true, t.Data, channel, ieee802154.RSSIUnknown, 0)
@@ -206,6 +200,7 @@ func (r *Radio) attempt(s *session, t *ieee802154.TxFrame, wantAck bool) (Status
 		if r.cfg.Tap != nil && len(d.Ack) > 0 {
 			r.cfg.Tap(false, d.Ack, channel, d.AckRSSI, 0)
 		}
+		t.Pending = d.Pending
 		switch d.Status {
 		case StatusOK:
 			t.Attempts++
@@ -214,13 +209,12 @@ func (r *Radio) attempt(s *session, t *ieee802154.TxFrame, wantAck bool) (Status
 			if retries > 0 {
 				retries--
 				o.Retransmission = true
-				backoffs, be = 0, minBE
+				backoff = csma.Begin(r.rand)
 				continue
 			}
 		case StatusCCAFailure:
-			if caps&CapCSMA == 0 && backoffs < maxBackoffs {
-				backoffs++
-				be = min(be+1, maxBE)
+			if again, ok := csma.Busy(r.rand); ok && caps&CapCSMA == 0 {
+				backoff = again
 				continue
 			}
 		}
