@@ -1,0 +1,419 @@
+package ethernet
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"border-router/ipv6"
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32
+}
+
+// A batch is what one wake-up of the reader has read. It goes to the loop, which runs it
+// and gives it back.
+type batch struct {
+	p    *Port
+	n    int
+	vnet bool // each frame stands behind a vnetHeader
+	len  [rxBatch]int
+	slab []byte // rxBatch slots of maxFrame bytes
+	hdrs [rxBatch]mmsghdr
+	iovs [rxBatch]unix.Iovec
+
+	// What Run is at.
+	now     time.Time
+	meta    ipv6.Meta
+	scratch []byte            // room for one segment
+	yield   func(ipv6.Packet) // b.give, made once
+}
+
+func newBatch(p *Port) *batch {
+	b := &batch{p: p, slab: make([]byte, rxBatch*maxFrame), scratch: make([]byte, ipv6.MaxPacket)}
+	for i := range b.hdrs {
+		b.iovs[i].Base = &b.slab[i*maxFrame]
+		b.iovs[i].SetLen(maxFrame)
+		b.hdrs[i].hdr.Iov = &b.iovs[i]
+		b.hdrs[i].hdr.SetIovlen(1)
+	}
+	b.yield = b.give
+	return b
+}
+
+func (b *batch) give(q ipv6.Packet) {
+	b.p.count.delivered.Add(1)
+	b.p.deliver(b.now, q, b.meta)
+}
+
+// Run delivers every packet of the batch; it is called by the loop.
+func (b *batch) Run(now time.Time) {
+	b.now = now
+	for i := range b.n {
+		if d := b.frame(b.slab[i*maxFrame : i*maxFrame+b.len[i]]); d != 0 {
+			b.p.count.drops[d].Add(1)
+		}
+	}
+	b.p.recycle(b)
+}
+
+// frame delivers what is in one frame, or returns the reason why not.
+func (b *batch) frame(f []byte) Drop {
+	var v vnetHeader
+	if b.vnet {
+		if len(f) < vnetHeaderLen {
+			return DropTruncated
+		}
+		v, f = parseVnetHeader(f), f[vnetHeaderLen:]
+	}
+	if len(f) < headerLen+ipv6.HeaderLen {
+		return DropTruncated
+	}
+	if binary.BigEndian.Uint16(f[12:]) != etherTypeIPv6 {
+		return DropNotIPv6
+	}
+	mac := b.p.mac.Load()
+	dst := [6]byte(f[:6])
+	if mac == nil || dst != *mac && (dst[0] != 0x33 || dst[1] != 0x33) || [6]byte(f[6:12]) == *mac {
+		return DropAddress
+	}
+	b.meta = ipv6.Meta{LinkSrc: ipv6.EUI48([6]byte(f[6:12])), LinkDst: ipv6.EUI48(dst), RSSI: ipv6.RSSIUnknown}
+	raw := f[headerLen:]
+	if v.gso != vnetGSONone {
+		n := ipv6.HeaderLen + int(binary.BigEndian.Uint16(raw[4:]))
+		if raw[0]>>4 != 6 || n > len(raw) || !segment(ipv6.Packet(raw[:n]), v, v.csumStart-headerLen, b.scratch, b.yield) {
+			return DropTruncated
+		}
+		b.p.count.merged.Add(1)
+		return 0
+	}
+	pkt, err := ipv6.Parse(raw)
+	if err != nil || len(pkt) > b.p.mtu {
+		return DropTruncated
+	}
+	if v.flags&vnetNeedsCsum != 0 && !fillChecksum(pkt, v.csumStart-headerLen, v.csumField) {
+		return DropTruncated
+	}
+	b.give(pkt)
+	return 0
+}
+
+func (p *Port) recycle(b *batch) {
+	b.n = 0
+	p.free <- b // has room for every batch
+}
+
+// A conn is an open packet socket, or TAP interface.
+type conn struct {
+	f    *os.File
+	raw  syscall.RawConn
+	tap  bool
+	hear func(hearing) error
+
+	// The reader's system call.
+	b     *batch
+	errno syscall.Errno
+	fill  func(fd uintptr) bool
+}
+
+func newConn(fd int, tap bool) (*conn, error) {
+	c := &conn{f: os.NewFile(uintptr(fd), "ethernet"), tap: tap}
+	c.fill = c.recv
+	var err error
+	if c.raw, err = c.f.SyscallConn(); err != nil {
+		c.f.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// missed returns how many frames the kernel has had no room for since the last call.
+func (c *conn) missed() (n uint64) {
+	if c.tap {
+		return 0
+	}
+	_ = c.raw.Control(func(fd uintptr) {
+		if st, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			n = uint64(st.Drops)
+		}
+	})
+	return n
+}
+
+// recv is called by the poller; false is to be called again when there is something.
+func (c *conn) recv(fd uintptr) bool {
+	b := c.b
+	for {
+		if c.tap {
+			n, err := unix.Read(int(fd), b.slab[b.n*maxFrame:(b.n+1)*maxFrame])
+			switch err {
+			case nil:
+				b.len[b.n] = n
+				if b.n++; b.n < rxBatch {
+					continue
+				}
+				return true
+			case unix.EINTR:
+				continue
+			case unix.EAGAIN:
+				return b.n > 0
+			}
+			c.errno, _ = err.(syscall.Errno)
+			return true
+		}
+		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.hdrs[0])), rxBatch, unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		case 0:
+			b.n = int(n)
+			for i := range b.n {
+				b.len[i] = int(b.hdrs[i].n)
+			}
+		}
+		c.errno = e
+		return true
+	}
+}
+
+// next fills b; it waits for the first frame and takes what there is.
+func (c *conn) next(b *batch) error {
+	c.b, c.errno = b, 0
+	b.vnet = !c.tap
+	err := c.raw.Read(c.fill)
+	if err != nil && !errors.Is(err, os.ErrClosed) {
+		return unix.EBADFD // the poller, of an interface that is being deleted
+	}
+	if c.errno != 0 {
+		return c.errno
+	}
+	return err
+}
+
+// read hands frames to the loop until the connection fails, and returns how.
+func (p *Port) read(c *conn) error {
+	for {
+		var b *batch
+		select {
+		case b = <-p.free:
+		case <-p.done:
+			return os.ErrClosed
+		}
+		err := c.next(b)
+		n := b.n
+		if n == 0 {
+			p.recycle(b)
+		} else {
+			bytes := 0
+			for _, l := range b.len[:n] {
+				bytes += l
+			}
+			p.count.inFrames.Add(uint64(n))
+			p.count.inBytes.Add(uint64(bytes))
+			p.count.inBatches.Add(1)
+			if !p.post(b) {
+				p.count.drops[DropLoopClosed].Add(uint64(n))
+				p.recycle(b)
+			}
+		}
+		if errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EIO) {
+			// Told once when the interface is set down. The socket is good for when it comes up.
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// A writer sends what the loop puts into it, as many frames with one system call as have
+// come together meanwhile.
+type writer struct {
+	p    *Port
+	mu   sync.Mutex
+	wake chan struct{}
+	fill *txSlab // guarded by mu
+	conn *conn   // guarded by mu; nil: drop
+	sent *txSlab // of the goroutine, as what follows
+	tap  bool
+	hdrs [txBatch]mmsghdr
+	iovs [txBatch]unix.Iovec
+
+	at, n int
+	errno syscall.Errno
+	fn    func(fd uintptr) bool
+}
+
+type txSlab struct {
+	n    int
+	len  [txQueue]int
+	slab []byte
+}
+
+func newWriter(p *Port) *writer {
+	size := txQueue * p.txSlot()
+	w := &writer{p: p, wake: make(chan struct{}, 1), fill: &txSlab{slab: make([]byte, size)}, sent: &txSlab{slab: make([]byte, size)}}
+	for i := range w.hdrs {
+		w.hdrs[i].hdr.Iov = &w.iovs[i]
+		w.hdrs[i].hdr.SetIovlen(1)
+	}
+	w.fn = w.send
+	return w
+}
+
+// txSlot is the room for one frame, with the empty vnetHeader that a packet socket wants.
+func (p *Port) txSlot() int { return vnetHeaderLen + headerLen + p.mtu }
+
+func (w *writer) put(h []byte, pkt ipv6.Packet) bool {
+	w.mu.Lock()
+	s := w.fill
+	if s.n == txQueue {
+		w.mu.Unlock()
+		return false
+	}
+	slot := s.slab[s.n*w.p.txSlot():][vnetHeaderLen:]
+	copy(slot, h)
+	copy(slot[headerLen:], pkt)
+	s.len[s.n] = headerLen + len(pkt)
+	s.n++
+	first := s.n == 1
+	w.mu.Unlock()
+	if first {
+		w.signal()
+	}
+	return true
+}
+
+func (w *writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) busy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fill.n > txQueue/2
+}
+
+func (w *writer) setConn(c *conn) {
+	w.mu.Lock()
+	w.conn = c
+	w.mu.Unlock()
+}
+
+func (w *writer) close() { w.signal() }
+
+// run is the writer's goroutine.
+func (w *writer) run() {
+	defer w.p.ended.Done()
+	for {
+		select {
+		case <-w.wake:
+		case <-w.p.done:
+			w.flush() // what the shutdown has said last
+			return
+		}
+		w.flush()
+	}
+}
+
+func (w *writer) flush() {
+	w.mu.Lock()
+	w.fill, w.sent = w.sent, w.fill
+	c := w.conn
+	w.mu.Unlock()
+	s := w.sent
+	if c == nil {
+		w.p.count.drops[DropInterfaceDown].Add(uint64(s.n))
+		s.n = 0
+		return
+	}
+	size := w.p.txSlot()
+	for w.at = 0; w.at < s.n; {
+		w.n = min(s.n-w.at, txBatch)
+		for i := range w.n {
+			off, n := (w.at+i)*size, s.len[w.at+i]
+			if c.tap {
+				off += vnetHeaderLen
+			} else {
+				n += vnetHeaderLen
+			}
+			w.iovs[i].Base = &s.slab[off]
+			w.iovs[i].SetLen(n)
+		}
+		w.tap, w.errno = c.tap, 0
+		before := w.at
+		if err := c.raw.Write(w.fn); err != nil {
+			w.p.count.drops[DropInterfaceDown].Add(uint64(s.n - w.at))
+			break
+		}
+		for i := before; i < w.at; i++ {
+			w.p.count.outBytes.Add(uint64(s.len[i]))
+		}
+		w.p.count.outFrames.Add(uint64(w.at - before))
+		w.p.count.outBatches.Add(1)
+		if w.errno != 0 {
+			w.p.count.drops[dropOf(w.errno)].Add(1)
+			w.at++ // the frame that failed
+		}
+	}
+	s.n = 0
+}
+
+// send is one system call; it waits where the interface takes no more.
+func (w *writer) send(fd uintptr) bool {
+	for {
+		if w.tap {
+			v := unsafe.Slice(w.iovs[0].Base, int(w.iovs[0].Len))
+			_, err := unix.Write(int(fd), v)
+			switch err {
+			case nil:
+				w.at++
+			case unix.EINTR:
+				continue
+			case unix.EAGAIN:
+				return false
+			default:
+				w.errno, _ = err.(syscall.Errno)
+			}
+			return true
+		}
+		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.hdrs[0])), uintptr(w.n), unix.MSG_DONTWAIT, 0, 0)
+		switch e {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		case 0:
+			w.at += int(n)
+		default:
+			w.errno = e
+		}
+		return true
+	}
+}
+
+func dropOf(e syscall.Errno) Drop {
+	switch e {
+	case unix.ENETDOWN, unix.ENXIO, unix.ENODEV, unix.EIO, unix.EBADF, unix.EBADFD:
+		return DropInterfaceDown
+	case unix.ENOBUFS, unix.ENOMEM:
+		return DropQueueFull
+	case unix.EMSGSIZE:
+		return DropTooBig
+	}
+	return DropSendFailed
+}

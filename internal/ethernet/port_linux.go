@@ -1,0 +1,288 @@
+package ethernet
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+
+	"border-router/ipv6"
+)
+
+const (
+	rxBatch    = 16 // frames taken for one wake-up
+	numBatches = 4  // batches between the reader and the loop; with none free, frames wait in the kernel
+	txBatch    = 32 // frames for one system call
+	txQueue    = 256
+
+	// maxFrame is the largest that a packet socket shows: merged segments. Memory that no
+	// such frame has touched is not really there.
+	maxFrame = vnetHeaderLen + headerLen + 4 + 65535
+)
+
+// A Port is an Ethernet link of the router. [Port.Output] is for one goroutine, the
+// router's; every other method may be called from any.
+type Port struct {
+	cfg   Config
+	mtu   int
+	count counters
+
+	ns netns.NsHandle // where the sockets are opened
+
+	mac   atomic.Pointer[[6]byte] // nil: not known yet
+	up    atomic.Bool
+	out   *writer
+	free  chan *batch
+	done  chan struct{}
+	ended sync.WaitGroup
+
+	mu      sync.Mutex // guards what follows
+	state   State
+	groups  map[netip.Addr]int
+	all     int // how many want every group
+	conn    *conn
+	started bool
+	closed  bool
+
+	post    func(interface{ Run(now time.Time) }) bool
+	deliver func(now time.Time, p ipv6.Packet, m ipv6.Meta)
+}
+
+// Open checks cfg and what the process may do. The interface need not be there: it is
+// looked for by [Port.Start], before which nothing is sent or received. The error says
+// what was being done and how to fix it.
+func Open(cfg Config) (*Port, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	p := &Port{
+		cfg: cfg, mtu: cfg.MTU,
+		free: make(chan *batch, numBatches), done: make(chan struct{}),
+		groups: make(map[netip.Addr]int),
+	}
+	if p.mtu == 0 {
+		p.mtu = DefaultMTU
+	}
+	p.cfg.Logger = cfg.Logger.With("link", cfg.Name)
+	p.out = newWriter(p)
+	if !cfg.MAC.IsZero() {
+		p.setMAC(cfg.MAC)
+	}
+	// The network namespace belongs to the thread; later sockets have to be of this one.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var err error
+	if p.ns, err = netns.Get(); err != nil {
+		return nil, fmt.Errorf("ethernet %s: network namespace: %w", cfg.Name, err)
+	}
+	if err := p.tryOpen(); err != nil {
+		p.ns.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// tryOpen finds out whether the process has the privileges that the port will need.
+func (p *Port) tryOpen() error {
+	if p.cfg.TAP {
+		return nil // taken at once by Start; its error explains itself
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return explainSocket(p.cfg.Name, err)
+	}
+	return unix.Close(fd)
+}
+
+// inNamespace runs f on a thread of the namespace in which the port was opened.
+func (p *Port) inNamespace(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		return err
+	}
+	defer here.Close()
+	if here.Equal(p.ns) {
+		return f()
+	}
+	if err := netns.Set(p.ns); err != nil {
+		return err
+	}
+	defer netns.Set(here)
+	return f()
+}
+
+func (p *Port) setMAC(a ipv6.LinkAddr) {
+	var mac [6]byte
+	copy(mac[:], a.Append(nil))
+	p.mac.Store(&mac)
+}
+
+// Name returns the name of the interface as configured.
+func (p *Port) Name() string { return p.cfg.Name }
+
+// MTU returns the MTU in bytes, which stays what it was when the port was opened. What
+// the interface carries less of is dropped and counted.
+func (p *Port) MTU() int { return p.mtu }
+
+// LinkAddr returns our MAC address; zero where it is that of an interface that has not
+// been seen yet.
+func (p *Port) LinkAddr() ipv6.LinkAddr {
+	if mac := p.mac.Load(); mac != nil {
+		return ipv6.EUI48(*mac)
+	}
+	return ipv6.LinkAddr{}
+}
+
+// State returns what is known of the interface.
+func (p *Port) State() State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state
+}
+
+// Stats returns a copy of the counters.
+func (p *Port) Stats() Stats {
+	p.mu.Lock()
+	if p.conn != nil {
+		p.count.drops[DropKernel].Add(p.conn.missed())
+	}
+	p.mu.Unlock()
+	return p.count.snapshot()
+}
+
+// Start looks for the interface, follows it from then on, and begins to read. Each wake-up
+// posts one batch to the loop; its Run calls deliver for every packet, with Meta.Port 0.
+// The packet may be changed and is valid during the call. When all batches wait at the
+// loop, reading stops and frames wait in the kernel's queue. Start is called at most once.
+func (p *Port) Start(post func(interface{ Run(now time.Time) }) bool, deliver func(now time.Time, p ipv6.Packet, m ipv6.Meta)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.started || p.closed {
+		return
+	}
+	p.started = true
+	p.post, p.deliver = post, deliver
+	for range numBatches {
+		p.free <- newBatch(p)
+	}
+	p.ended.Add(2)
+	go p.out.run()
+	go p.follow()
+}
+
+// Close ends the port and removes a TAP interface that it has made.
+func (p *Port) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	started := p.started
+	close(p.done)
+	p.mu.Unlock()
+	p.out.close()
+	if started {
+		ended := make(chan struct{})
+		go func() { p.ended.Wait(); close(ended) }()
+		t := time.NewTimer(closeWait)
+		defer t.Stop()
+		select {
+		case <-ended:
+		case <-t.C: // the reader may be inside post
+		}
+	}
+	return p.ns.Close()
+}
+
+const closeWait = 500 * time.Millisecond
+
+// JoinGroup makes packets to a multicast group come in. Each call needs one of
+// [Port.LeaveGroup]. Nothing is told to the network: that is MLD's part.
+func (p *Port) JoinGroup(g netip.Addr) { p.change(func() { p.groups[g]++ }) }
+
+// LeaveGroup undoes one [Port.JoinGroup]; without one it does nothing.
+func (p *Port) LeaveGroup(g netip.Addr) {
+	p.change(func() {
+		if p.groups[g]--; p.groups[g] <= 0 {
+			delete(p.groups, g)
+		}
+	})
+}
+
+// SetAllGroups makes every multicast packet of larger than link scope come in, as a
+// multicast router wants (RFC 3810 section 7.1), or no longer.
+func (p *Port) SetAllGroups(on bool) {
+	p.change(func() {
+		p.all = 0
+		if on {
+			p.all = 1
+		}
+	})
+}
+
+func (p *Port) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+	if p.conn != nil {
+		if err := p.conn.hear(p.hearing()); err != nil {
+			p.cfg.Logger.Warn("change of the packet filter failed", "err", err)
+		}
+	}
+}
+
+// hearing is called with the lock held.
+func (p *Port) hearing() hearing {
+	h := hearing{control: p.cfg.Control, proxy: p.cfg.Proxy, all: p.all > 0, vlan: !p.cfg.TAP}
+	if mac := p.mac.Load(); mac != nil {
+		h.mac = *mac
+	}
+	for g := range p.groups {
+		h.groups = append(h.groups, g)
+	}
+	h.groups = normalize(h.groups)
+	return h
+}
+
+// Output sends pkt to the station dst; to the group's own address where pkt is multicast
+// and dst is zero. The error is a [Drop], already counted; pkt is not kept. What the
+// interface then does not take is counted, and lost.
+func (p *Port) Output(_ time.Time, pkt ipv6.Packet, dst ipv6.LinkAddr) error {
+	if dst.IsZero() && pkt.IsMulticast() {
+		dst = ipv6.GroupEUI48(pkt.Dst())
+	}
+	drop := Drop(0)
+	mac := p.mac.Load()
+	switch {
+	case dst.Len() != 6:
+		drop = DropDestination
+	case len(pkt) > p.mtu:
+		drop = DropTooBig
+	case mac == nil || !p.up.Load():
+		drop = DropInterfaceDown
+	default:
+		var h [headerLen]byte
+		v := dst.Uint64()
+		h[0], h[1], h[2], h[3], h[4], h[5] = byte(v>>40), byte(v>>32), byte(v>>24), byte(v>>16), byte(v>>8), byte(v)
+		copy(h[6:], mac[:])
+		binary.BigEndian.PutUint16(h[12:], etherTypeIPv6)
+		if p.out.put(h[:], pkt) {
+			return nil
+		}
+		drop = DropQueueFull
+	}
+	p.count.drops[drop].Add(1)
+	return drop
+}
+
+// Busy reports whether the queue towards the interface is more than half full.
+func (p *Port) Busy() bool { return p.out.busy() }
