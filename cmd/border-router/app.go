@@ -120,7 +120,7 @@ without root; node is one device. The others ask a running router.`,
 	}
 	add("start", a.runCmd(), a.simCmd(), a.nodeCmd(), a.dongleCmd())
 	add("ask", a.statusCmd(), a.neighborsCmd(), a.routesCmd(), a.pingCmd(), a.captureCmd())
-	add("other", a.radiosCmd(), a.scanCmd(), a.decodeCmd(), a.encodeCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
+	add("other", a.doctorCmd(), a.radiosCmd(), a.scanCmd(), a.decodeCmd(), a.encodeCmd(), a.configCmd(), a.versionCmd(), a.completionCmd())
 	root.SetHelpCommandGroupID("other")
 	root.CompletionOptions.DisableDefaultCmd = true
 	return root
