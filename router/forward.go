@@ -78,7 +78,7 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 		}
 		if out == in && out.kind == LAN {
 			if rd, ok := out.nb.(redirector); ok {
-				rd.Redirect(now, p, hop, m)
+				_ = rd.Redirect(now, p, m, hop) // counted there
 			}
 		}
 	}
@@ -92,7 +92,7 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 // A redirector tells the sender of p, which came in by this link and goes out by it, that
 // hop is the better first hop (RFC 4861 section 8.2). It sees to the rate.
 type redirector interface {
-	Redirect(now time.Time, p ipv6.Packet, hop netip.Addr, m ipv6.Meta)
+	Redirect(now time.Time, p ipv6.Packet, m ipv6.Meta, hop netip.Addr) error
 }
 
 // icmpError answers the packet p that came in by l with an ICMPv6 error, where RFC 4443

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"border-router/ipv6"
+	"border-router/nd"
 )
 
 var (
@@ -547,9 +548,12 @@ type redirecting struct {
 	hop []netip.Addr
 }
 
-func (r *redirecting) Redirect(_ time.Time, _ ipv6.Packet, hop netip.Addr, _ ipv6.Meta) {
+func (r *redirecting) Redirect(_ time.Time, _ ipv6.Packet, _ ipv6.Meta, hop netip.Addr) error {
 	r.hop = append(r.hop, hop)
+	return nil
 }
+
+var _ redirector = (*nd.LAN)(nil)
 
 func TestRedirect(t *testing.T) {
 	r := New(Config{})
