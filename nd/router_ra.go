@@ -318,6 +318,20 @@ func minutes(d time.Duration) uint16 {
 	return uint16(min((max(d, 0)+time.Minute-1)/time.Minute, math.MaxUint16))
 }
 
+// Announce has all nodes told that this router is there: its link was away and is back, so
+// that nodes may have given it up meanwhile. As of an interface that becomes an advertising
+// one, a few multicast advertisements go out, the first at once where the rate of RFC 4861
+// section 6.2.6 allows (section 6.2.4).
+func (r *Router) Announce(now time.Time) {
+	r.now = now
+	r.raRepeat = maxInitialRAs - 1
+	at := now
+	if earliest := r.raLast.Add(minDelayBetweenRAs); !r.raLast.IsZero() && at.Before(earliest) {
+		at = earliest
+	}
+	r.raAt = earlier(r.raAt, at)
+}
+
 // changed has all nodes told of new information.
 func (r *Router) changed(now time.Time) {
 	r.now = now

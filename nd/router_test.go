@@ -512,3 +512,29 @@ func TestMulticastRA(t *testing.T) {
 		t.Errorf("%d RAs, next at %v", len(w.sent), w.r.Deadline())
 	}
 }
+
+// TestAnnounce has a link go and come often: each burst of advertisements keeps the distance
+// of RFC 4861 section 6.2.6, and ends.
+func TestAnnounce(t *testing.T) {
+	w := newWorld(t, RouterConfig{Prefix: mesh})
+	version := w.r.ABROVersion()
+	w.r.Announce(w.now)
+	w.run(0)
+	if len(w.sent) != 1 || w.sent[0].p.Dst() != allNodes {
+		t.Fatalf("%d sent at once, want one to all nodes", len(w.sent))
+	}
+	for range 10 {
+		w.r.Announce(w.now)
+		w.run(100 * time.Millisecond)
+	}
+	if len(w.sent) != 1 {
+		t.Errorf("%d within a second", len(w.sent))
+	}
+	w.run(hour)
+	if n := len(w.sent); n != 1+maxInitialRAs || !w.r.Deadline().IsZero() {
+		t.Errorf("%d in all, next at %v", n, w.r.Deadline())
+	}
+	if w.r.ABROVersion() != version {
+		t.Error("the ABRO version has grown, though nothing is new")
+	}
+}

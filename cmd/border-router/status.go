@@ -106,7 +106,7 @@ func printStatus(w io.Writer, s api.Status) {
 			}
 			fmt.Fprintln(w)
 			if r.Since != nil {
-				fmt.Fprintf(w, "             %s since %s, away %d times\n", r.State, r.Since.Format(time.DateTime), r.Outages)
+				fmt.Fprintf(w, "             %s since %s, away %d times, %s in all\n", r.State, r.Since.Format(time.DateTime), r.Outages, seconds(r.Downtime))
 			}
 			if r.Error != "" {
 				fmt.Fprintf(w, "             %s\n", r.Error)

@@ -80,7 +80,7 @@ func (r *Radio) report(id, status, ntx uint8) {
 }
 
 // takeSlot returns a free id from lo to hi, in turn, or -1. A frame before which the radio
-// has nothing else to send is given half the time. r.mu is held.
+// has nothing else to send is given a quarter of the time. r.mu is held.
 func (r *Radio) takeSlot(now time.Time, lo, hi int) int16 {
 	flying := 0
 	for i := lo; i <= hi; i++ {
@@ -88,8 +88,8 @@ func (r *Radio) takeSlot(now time.Time, lo, hi int) int16 {
 			flying++
 		}
 	}
-	wait := r.cfg.Timeout / 2
-	wait += wait * time.Duration(min(flying, window-1)) / (window - 1)
+	wait := r.cfg.Timeout / 4
+	wait += 3 * wait * time.Duration(min(flying, window-1)) / (window - 1)
 	for range hi - lo + 1 {
 		id := lo + (int(r.nextID)-lo+hi-lo+1)%(hi-lo+1)
 		r.nextID = uint8(id + 1)

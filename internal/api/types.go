@@ -115,8 +115,9 @@ type Radio struct {
 	Local   []string `json:"local,omitempty"` // host:port that a ZEP radio listens on
 	Peers   int      `json:"peers"`           // of a hub
 
-	Since   *time.Time `json:"since,omitempty"` // of the state; none: since the start
-	Outages uint64     `json:"outages"`         // times that the radio went away and came back
+	Since    *time.Time `json:"since,omitempty"` // of the state; none: since the start
+	Outages  uint64     `json:"outages"`         // times that the radio went away, this time included; an alert can watch it
+	Downtime float64    `json:"downtime_s"`      // seconds that it was away in all
 	Layer
 }
 

@@ -66,7 +66,7 @@ func (r *role) run() error {
 		cfg.Uplink = config.Uplink{Kind: config.UplinkTUN, Name: r.TUN}
 		cfg.Prefixes = []netip.Prefix{r.Prefix}
 		cfg.StateDir, cfg.Socket = r.Dir, r.Dir+"/socket"
-		d, err := daemon.New(cfg, daemon.Options{})
+		d, err := daemon.New(context.Background(), cfg, daemon.Options{})
 		if err != nil {
 			return err
 		}

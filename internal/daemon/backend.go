@@ -240,15 +240,26 @@ func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.Pi
 		})
 		return errors.Join(doErr, err)
 	}
+	if timeout <= 0 {
+		timeout = time.Second // as the router has it
+	}
 	tick := time.NewTimer(0)
 	defer tick.Stop()
+	// The members of a group answer one after the other: each is waited for until the last
+	// request has run out.
+	last := time.NewTimer(timeout)
+	defer last.Stop()
 	next, waiting := 1, 0
 	for {
-		var due <-chan time.Time
-		if req.Count == 0 || next <= req.Count {
+		var due, over <-chan time.Time
+		switch {
+		case req.Count == 0 || next <= req.Count:
 			due = tick.C
-		} else if waiting == 0 {
+		case waiting > 0:
+		case !req.Addr.IsMulticast():
 			return nil
+		default:
+			over = last.C
 		}
 		select {
 		case <-ctx.Done():
@@ -267,12 +278,15 @@ func (d *Daemon) Ping(ctx context.Context, req api.PingRequest, emit func(api.Pi
 				}
 			} else {
 				waiting++
+				last.Reset(timeout)
 				if err := emit(api.PingReply{Seq: next, Sent: true}); err != nil {
 					return err
 				}
 			}
 			next++
 			tick.Reset(interval)
+		case <-over:
+			return nil
 		case r := <-results:
 			if !r.Dup {
 				waiting--
@@ -337,9 +351,10 @@ func (m *mesh) status() *api.Radio {
 			r.Local = append(r.Local, a.String())
 		}
 	}
-	var since time.Time
-	if r.State, r.Error, since, r.Outages = m.health.state(m.pump.Err()); !since.IsZero() {
-		r.Since = &since
+	c := m.health.state(time.Now(), m.pump.Err())
+	r.State, r.Error, r.Outages, r.Downtime = c.State, c.Reason, c.Outages, c.Downtime.Seconds()
+	if !c.Since.IsZero() {
+		r.Since = &c.Since
 	}
 	return r
 }

@@ -16,7 +16,7 @@ func TestGHC(t *testing.T) {
 		c := testConfig(t, "zep://[::1]:0?pace=off")
 		c.Lowpan.GHC = tc.configured
 		c.Lowpan.Recovery = []config.RecoveryPeer{{All: true}, {Addr: ipv6.EUI64(7)}}
-		d, err := New(c, Options{Version: "test"})
+		d, err := New(t.Context(), c, Options{Version: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}

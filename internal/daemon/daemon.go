@@ -27,6 +27,8 @@ type Options struct {
 	// Impair, where set, makes the hubs of ZEP radios lose, delay and duplicate frames
 	// (see [zep.Config]); the simulator uses it.
 	Impair Impair
+
+	store *state.Store // taken over from the daemon before; nil: that of the configuration
 }
 
 // An Impair decides the fate of a frame on its way through a ZEP hub.
@@ -53,12 +55,12 @@ type Daemon struct {
 	source string                    // of the prefixes: "configured" or "generated"
 
 	downOnce sync.Once
-	down     chan error // the uplink has gone
+	down     chan error // why it cannot go on
 }
 
-// New opens everything that cfg names. What it returns must be given to [Daemon.Run] or
-// closed. Errors say what to do about them.
-func New(cfg *config.Config, opt Options) (_ *Daemon, err error) {
+// New opens everything that cfg names; the end of ctx ends waiting for a radio. What it
+// returns must be given to [Daemon.Run] or closed. Errors say what to do about them.
+func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err error) {
 	d := &Daemon{cfg: cfg, log: opt.Logger, version: opt.Version, started: time.Now(), down: make(chan error, 1)}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -74,26 +76,20 @@ func New(cfg *config.Config, opt Options) (_ *Daemon, err error) {
 	if d.server, err = api.Listen(cfg.Socket, d, opt.Version); err != nil {
 		return nil, err
 	}
-	if d.store, err = openStore(cfg.StateDir, d.log); err != nil {
-		return nil, err
+	if d.store = opt.store; d.store == nil {
+		if d.store, err = openStore(cfg.StateDir, d.log); err != nil {
+			return nil, err
+		}
 	}
 	d.bus = capture.NewBus(cfg.Capture.Buffer)
 
-	generated := netip.Prefix{}
-	d.source = "configured"
-	if len(cfg.Prefixes) == 0 {
-		d.source = "generated"
-		if generated, err = d.store.ULA(); err != nil {
-			return nil, fmt.Errorf("generate a prefix: %w", err)
-		}
-	}
-	subnets, err := cfg.Subnets(generated)
-	if err != nil {
-		return nil, err
-	}
 	abro, err := d.store.NextABROVersion()
 	if err != nil {
 		return nil, fmt.Errorf("advance the ABRO version: %w", err)
+	}
+	numbers, subnets, err := d.subnets(abro)
+	if err != nil {
+		return nil, err
 	}
 
 	d.router = router.New(router.Config{
@@ -107,7 +103,7 @@ func New(cfg *config.Config, opt Options) (_ *Daemon, err error) {
 	d.loop = router.NewLoop(d.router)
 
 	for i, url := range cfg.Radios {
-		m, err := d.newMesh(i, url, subnets[i], abro, opt.Impair)
+		m, err := d.newMesh(ctx, numbers[i], url, subnets[i], abro, opt.Impair)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +143,7 @@ func (d *Daemon) openUplink() error {
 			Name:   d.cfg.Uplink.Name,
 			MTU:    d.cfg.UplinkMTU,
 			Logger: d.log,
-			OnDown: func(err error) { d.downOnce.Do(func() { d.down <- err }) },
+			OnDown: func(err error) { d.lost(fmt.Errorf("uplink: %w", err)) },
 		}
 		for _, m := range d.meshes {
 			cfg.Addresses = append(cfg.Addresses, netip.PrefixFrom(m.addr, 128))
@@ -204,6 +200,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	for _, m := range d.meshes {
 		m.keeper.Start(m.iface)
 		m.pump.Start()
+		running.Go(func() { d.watch(loopCtx, m) })
 	}
 	switch {
 	case d.tun != nil:
@@ -222,20 +219,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-d.down:
-		err = fmt.Errorf("uplink: %w", err)
 	case err = <-serving:
 		if err != nil {
 			err = fmt.Errorf("management socket: %w", err)
 		}
 	}
-	// The radios and the uplink end while the loop still takes what they hand over.
-	d.closePorts()
+	// The radios end while the loop still takes what they hand over; the uplink, which may
+	// be held up by a busy mesh, afterwards: it is let go by the end of the loop.
+	d.closeMeshes()
 	stopLoop()
 	running.Wait()
+	d.closeUplink()
 	return err
 }
 
-func (d *Daemon) closePorts() {
+func (d *Daemon) closeMeshes() {
 	var wg sync.WaitGroup
 	if d.server != nil {
 		wg.Go(func() { d.server.Close() })
@@ -243,6 +241,11 @@ func (d *Daemon) closePorts() {
 	for _, m := range d.meshes {
 		wg.Go(m.close)
 	}
+	wg.Wait()
+}
+
+func (d *Daemon) closeUplink() {
+	var wg sync.WaitGroup
 	if d.tun != nil {
 		wg.Go(func() { d.tun.Close() })
 	}
@@ -254,7 +257,8 @@ func (d *Daemon) closePorts() {
 
 // Close ends everything that New has opened. Run does it by itself.
 func (d *Daemon) Close() error {
-	d.closePorts()
+	d.closeMeshes()
+	d.closeUplink()
 	for _, m := range d.meshes {
 		m.keeper.Close()
 	}
@@ -272,13 +276,23 @@ func (d *Daemon) Prefix(i int) (netip.Prefix, netip.Addr) {
 	return d.meshes[i].prefix, d.meshes[i].addr
 }
 
-// Run runs a router with this configuration until ctx is done.
+// Run runs a router with this configuration until ctx is done. Where a radio turns out to
+// have another address than before, all of it is built again on that one, with the state
+// kept.
 func Run(ctx context.Context, cfg *config.Config, opt Options) error {
-	d, err := New(cfg, opt)
-	if err != nil {
-		return err
+	for {
+		d, err := New(ctx, cfg, opt)
+		if err != nil {
+			return err
+		}
+		if cfg.StateDir == "" {
+			opt.store = d.store
+		}
+		if err = d.Run(ctx); !errors.Is(err, errAddress) || ctx.Err() != nil {
+			return err
+		}
+		d.log.Warn("starting again with the address of the radio; its nodes have to register again", "reason", err)
 	}
-	return d.Run(ctx)
 }
 
 // registered keeps a registration, so that after a power cut the node is reachable at once.

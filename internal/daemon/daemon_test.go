@@ -30,7 +30,7 @@ func testConfig(t *testing.T, radios ...config.Radio) *config.Config {
 
 func run(t *testing.T, c *config.Config) (*Daemon, func() error) {
 	t.Helper()
-	d, err := New(c, Options{Version: "test"})
+	d, err := New(t.Context(), c, Options{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestNewErrors(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(t, "zep://127.0.0.1:0")
 			c.cfg(cfg)
-			d, err := New(cfg, Options{})
+			d, err := New(t.Context(), cfg, Options{})
 			if err == nil {
 				d.Close()
 				t.Fatal("New succeeded")
@@ -219,6 +219,25 @@ func TestNewErrors(t *testing.T) {
 				t.Errorf("error %q does not say %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestPingGroup waits for every member of a group, not for the first.
+func TestPingGroup(t *testing.T) {
+	d, _ := run(t, testConfig(t, "zep://127.0.0.1:0"))
+	join(t, d.url(0), 0x0200_5e10_0000_00a1)
+	join(t, d.url(0), 0x0200_5e10_0000_00a2)
+	from := make(map[netip.Addr]bool)
+	const timeout = 500 * time.Millisecond
+	begin := time.Now()
+	err := d.Ping(t.Context(), api.PingRequest{Addr: netip.MustParseAddr("ff02::1%zep0"), Count: 2, Interval: 0.05, Timeout: api.SecondsOf(timeout)}, func(r api.PingReply) error {
+		if !r.Sent && r.Error == "" {
+			from[r.From] = true
+		}
+		return nil
+	})
+	if took := time.Since(begin); err != nil || len(from) != 2 || took < timeout || took > 4*timeout {
+		t.Errorf("%d members answered in %v, %v", len(from), took, err)
 	}
 }
 

@@ -1,12 +1,15 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
-	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -117,32 +120,95 @@ func TestSlipDongle(t *testing.T) {
 	joinOverDongle(t, c, a, 0x02005e10000000e2)
 }
 
-// TestDongleAbsent starts a router whose dongle is not there: it runs and says so.
+// TestDongleAbsent starts a router whose dongle was never there: it runs, says so and what
+// to do, and works when the dongle is plugged in. One of slip-radio has an address of its
+// own, which nobody knows before.
 func TestDongleAbsent(t *testing.T) {
-	c := testConfig(t, "spinel:///dev/border-router-no-such-port")
-	d, stop := run(t, c)
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		s, err := d.Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r := s.Ports[0].Radio; r.State == "down" && r.Error != "" {
-			break
-		} else if time.Now().After(end) {
-			t.Fatalf("radio %+v", r)
-		}
-	}
-	if err := stop(); err != nil {
-		t.Error(err)
-	}
 	patience := firstAnswer
-	firstAnswer = 200 * time.Millisecond
+	firstAnswer = 100 * time.Millisecond
 	defer func() { firstAnswer = patience }()
-	if _, err := New(testConfig(t, "slip+tcp://127.0.0.1:1"), Options{}); err == nil {
-		t.Error("a radio whose address nobody knows was taken")
-	} else if errors.Is(err, os.ErrNotExist) {
+	for i, kind := range []string{"spinel", "slip"} {
+		t.Run(kind, func(t *testing.T) {
+			g := newRig(t, kind, 0x02005e10000000d0+uint64(i), 0x2300+uint16(i))
+			c := testConfig(t, g.url())
+			var log lines
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() {
+				ended <- Run(ctx, c, Options{Version: "test", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			}()
+			defer func() {
+				cancel()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			}()
+			client := api.NewClient(c.Socket)
+			radio := func(state string) *api.Radio {
+				t.Helper()
+				for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+					s, err := client.Status(t.Context())
+					if err == nil && s.Ports[0].Radio.State == state && (state == "down" || s.Ports[0].Radio.EUI64 == "02:00:5e:10:00:00:00:d1" || kind == "spinel") {
+						return s.Ports[0].Radio
+					}
+					if time.Now().After(end) {
+						t.Fatalf("not %s: %+v, %v\n%s", state, s, err, log.String())
+					}
+				}
+			}
+			if r := radio("down"); r.Error == "" || r.Since == nil || r.Outages != 0 {
+				t.Errorf("radio %+v", r)
+			}
+			if s := log.String(); !strings.Contains(s, "what_to_do=\"plug the radio in") {
+				t.Errorf("the log does not say what to do:\n%s", s)
+			}
+			if err := g.start(); err != nil {
+				t.Skipf("no pseudo-terminal: %v", err)
+			}
+			if r := radio("up"); r.Outages != 0 {
+				t.Errorf("radio %+v", r)
+			}
+			addr := join(t, g.nodes(), 0x02005e10000000e1)
+			answered := false
+			if err := client.Ping(t.Context(), api.PingRequest{Addr: addr, Count: 1, Size: 1000, Timeout: 3}, func(r api.PingReply) error {
+				answered = answered || !r.Sent && r.Error == ""
+				return nil
+			}); err != nil || !answered {
+				t.Errorf("no answer, %v", err)
+			}
+		})
+	}
+}
+
+// TestStopAtStart ends a router that still waits for its radio: at once.
+func TestStopAtStart(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	if _, err := New(ctx, testConfig(t, "slip:///dev/border-router-no-such-port"), Options{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("ended after %v", took)
+	}
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // pingOnce sends one small ping and waits half a second for the answer.

@@ -25,7 +25,7 @@ func Example() {
 	c.Prefixes = []netip.Prefix{netip.MustParsePrefix("fd12:3456:789a::/48")}
 	c.Socket = filepath.Join(dir, "sock")
 
-	d, err := daemon.New(c, daemon.Options{})
+	d, err := daemon.New(context.Background(), c, daemon.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -127,19 +127,19 @@ func (g *rig) plug() (err error) {
 	return os.Rename(g.link+".new", g.link)
 }
 
-// unplug takes the port away.
+// unplug takes the port away. The link goes first: the number of the pseudo-terminal is free
+// then for another dongle.
 func (g *rig) unplug() {
+	os.Remove(g.link)
 	g.pty.Close()
 	<-g.served
 }
 
 // kill ends the dongle, and its port with it.
 func (g *rig) kill() {
-	os.Remove(g.link)
-	g.pty.Close()
+	g.unplug()
 	g.air.Radio.Close()
 	g.fw.Close()
-	<-g.served
 	g.fw = nil
 }
 

@@ -1,93 +1,95 @@
 package daemon
 
 import (
-	"context"
-	"encoding/binary"
-	"fmt"
+	"errors"
+	"io/fs"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
-
-	"border-router/internal/radios"
-	"border-router/ipv6"
 )
-
-// firstAnswer is how long a radio may take to tell its address when it is not known from
-// an earlier run; tests shorten it.
-var firstAnswer = 10 * time.Second
 
 // health is what is known of a radio that can go away. Its methods may be called from any
 // goroutine.
 type health struct {
-	mu      sync.Mutex
-	down    bool
-	reason  string
-	since   time.Time
-	outages uint64
-	known   bool // the radio tells
+	mu       sync.Mutex
+	down     bool
+	reason   string
+	since    time.Time
+	outages  uint64
+	downtime time.Duration // of the outages that are over
+	known    bool          // the radio tells
 }
 
-func (h *health) changed(now time.Time, up bool, err error) {
+// changed notes that the radio is up, or is away and why. It returns how long the state
+// before has lasted where this is another one, else a negative time.
+func (h *health) changed(now time.Time, up bool, err error) time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.known && up && h.down {
-		h.outages++ // one that is over
-	}
-	if !h.known || h.down == up {
+	lasted := time.Duration(-1)
+	switch {
+	case !h.known:
+		h.since, lasted = now, 0
+	case h.down == up:
+		lasted = max(0, now.Sub(h.since))
+		if up {
+			h.downtime += lasted
+		} else {
+			h.outages++
+		}
 		h.since = now
 	}
 	h.known, h.down, h.reason = true, !up, ""
 	if err != nil {
 		h.reason = err.Error()
 	}
+	return lasted
 }
 
-// state returns "up" or "down" and why, since when (zero: not told), and how many outages
-// are over. last is the last error of sending and receiving: it says that a radio is down
-// which does not tell by itself; of one that does it may be from an outage that is over.
-func (h *health) state(last error) (state, reason string, since time.Time, outages uint64) {
+// A condition is the state of a radio.
+type condition struct {
+	State    string // "up" or "down"
+	Reason   string // why it is down
+	Since    time.Time
+	Outages  uint64
+	Downtime time.Duration
+}
+
+// state returns the state: since when (zero: not told), how often the radio went away and
+// how long it was away in all, this time included. last is the error with which sending or
+// receiving fails: it says that a radio is down which does not tell by itself.
+func (h *health) state(now time.Time, last error) condition {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	c := condition{"up", h.reason, h.since, h.outages, h.downtime}
 	switch {
 	case h.down:
-		return "down", h.reason, h.since, h.outages
+		c.State = "down"
+		c.Downtime += max(0, now.Sub(h.since))
 	case last != nil && !h.known:
-		return "down", last.Error(), h.since, h.outages
+		c.State, c.Reason = "down", last.Error()
 	}
-	return "up", h.reason, h.since, h.outages
+	return c
+}
+
+// remedy says what a user can do about a radio that is away.
+func remedy(url string, err error) string {
+	tcp, _, _ := strings.Cut(url, "://")
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "give the user that runs the router the right to open the port (group dialout); border-router doctor tells how"
+	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EWOULDBLOCK):
+		return "end the other program that has the port open; border-router doctor names it"
+	case strings.HasSuffix(tcp, "+tcp"):
+		return "start the server of the radio and see that it is reached; nothing is to be done here after that"
+	case errors.Is(err, fs.ErrNotExist):
+		return "plug the radio in, or name the port that it has (border-router radios lists them, best by /dev/serial/by-id)"
+	}
+	return "if it stays away, pull the radio out and plug it in again; border-router radios tells what answers"
 }
 
 // portName makes the name of a port of the scheme of its radio's URL.
 func portName(scheme string) string {
 	name, _, _ := strings.Cut(scheme, "+")
 	return name
-}
-
-// ownAddress returns the address that the radio has by itself. One that is away has the
-// address of the last time.
-func (d *Daemon) ownAddress(m *mesh, a radios.Addressed) (uint64, error) {
-	key := "radio/eui64/" + m.name
-	last, seen := d.store.Get(key)
-	seen = seen && len(last) == 8
-	patience := firstAnswer
-	if seen {
-		patience = time.Second
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	eui64, err := a.Address(ctx)
-	switch {
-	case err == nil:
-		if b := binary.BigEndian.AppendUint64(nil, eui64); !seen || eui64 != binary.BigEndian.Uint64(last) {
-			if seen {
-				d.log.Warn("another radio than before: its nodes have to register again", "link", m.name, "lladdr", ipv6.EUI64(eui64))
-			}
-			d.store.Put(key, b)
-		}
-		return eui64, nil
-	case seen:
-		d.log.Warn("waiting for the radio", "link", m.name, "radio", m.url, "err", err)
-		return binary.BigEndian.Uint64(last), nil
-	}
-	return 0, fmt.Errorf("radio %s: its address is not known yet, and it did not answer within %v: %w; plug it in for the first start", m.url, patience, err)
 }

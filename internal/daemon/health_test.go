@@ -2,6 +2,10 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -10,20 +14,52 @@ import (
 func TestHealth(t *testing.T) {
 	var h health
 	gone, unplugged := errors.New("gone"), errors.New("unplugged")
-	now := time.Unix(1000, 0)
-	check := func(last error, state, reason string, outages uint64) {
+	start := time.Unix(1000, 0)
+	now := start
+	check := func(last error, want condition) {
 		t.Helper()
-		if s, r, _, n := h.state(last); s != state || r != reason || n != outages {
-			t.Errorf("%s, %q, %d outages; want %s, %q, %d", s, r, n, state, reason, outages)
+		if c := h.state(now, last); c != want {
+			t.Errorf("%+v, want %+v", c, want)
 		}
 	}
-	check(nil, "up", "", 0)
-	check(gone, "down", "gone", 0)
-	h.changed(now, false, unplugged)
-	check(gone, "down", "unplugged", 0)
-	h.changed(now.Add(time.Second), true, nil)
-	check(gone, "up", "", 1) // the error was of the outage
-	if _, _, since, _ := h.state(nil); !since.Equal(now.Add(time.Second)) {
-		t.Errorf("since %v", since)
+	change := func(after time.Duration, up bool, err error, lasted time.Duration) {
+		t.Helper()
+		now = now.Add(after)
+		if d := h.changed(now, up, err); d != lasted {
+			t.Errorf("the state before lasted %v, want %v", d, lasted)
+		}
+	}
+	check(nil, condition{State: "up"})
+	check(gone, condition{State: "down", Reason: "gone"})
+	change(0, false, unplugged, 0) // at the start: that is no outage
+	now = now.Add(time.Second)
+	check(gone, condition{"down", "unplugged", start, 0, time.Second})
+	change(time.Second, false, gone, -1) // another reason
+	check(nil, condition{"down", "gone", start, 0, 2 * time.Second})
+	change(time.Second, true, nil, 3*time.Second)
+	check(gone, condition{"up", "", start.Add(3 * time.Second), 0, 3 * time.Second}) // the error was of the time before
+	change(time.Second, false, gone, time.Second)
+	now = now.Add(time.Second)
+	check(nil, condition{"down", "gone", start.Add(4 * time.Second), 1, 4 * time.Second})
+	change(time.Second, true, nil, 2*time.Second)
+	check(nil, condition{"up", "", start.Add(6 * time.Second), 1, 5 * time.Second})
+}
+
+// TestRemedy has a remedy for each way in which a radio can be away.
+func TestRemedy(t *testing.T) {
+	for _, c := range []struct {
+		url  string
+		err  error
+		want string
+	}{
+		{"spinel:///dev/ttyACM0", fmt.Errorf("open: %w", fs.ErrNotExist), "plug the radio in"},
+		{"spinel:///dev/ttyACM0", fmt.Errorf("open: %w", fs.ErrPermission), "dialout"},
+		{"slip:///dev/ttyUSB0", fmt.Errorf("open: %w", syscall.EBUSY), "other program"},
+		{"slip+tcp://[::1]:60001", fmt.Errorf("dial: %w", syscall.ECONNREFUSED), "server"},
+		{"slip:///dev/ttyUSB0", errors.New("no answer"), "plug it in again"},
+	} {
+		if s := remedy(c.url, c.err); !strings.Contains(s, c.want) {
+			t.Errorf("%s, %v: %q does not say %q", c.url, c.err, s, c.want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"time"
@@ -33,6 +34,7 @@ type mesh struct {
 	nd     *nd.Router
 	ghc    bool // RFC 7400 is in use
 	health health
+	news   chan struct{} // health has changed
 
 	// Who has which address registered, and how many each has. The interface remembers what
 	// those nodes understand, and only of so many.
@@ -70,10 +72,11 @@ func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
 	return p
 }
 
-// newMesh opens radio number i and builds the port on it.
-func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
+// newMesh opens radio number n and builds the port on it.
+func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
 	m := &mesh{
-		name: fmt.Sprintf("%s%d", portName(radio.Scheme()), i), url: string(radio), prefix: prefix,
+		name: fmt.Sprintf("%s%d", portName(radio.Scheme()), n), url: string(radio), prefix: prefix,
+		news:  make(chan struct{}, 1),
 		owner: make(map[netip.Addr]ipv6.LinkAddr), owned: make(map[ipv6.LinkAddr]int),
 	}
 	defer func() {
@@ -98,7 +101,7 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		Tap:     d.bus.Frames(m.name),
 		Logger:  d.log,
 		MAC:     &radios.MAC{Retries: d.cfg.MAC.Retries, AckWait: d.cfg.MAC.AckWait, Pace: d.cfg.MAC.Pace},
-		OnState: func(up bool, err error) { m.health.changed(time.Now(), up, err) },
+		OnState: func(up bool, err error) { d.radioChanged(m, up, err) },
 		Known:   m.peers.list(),
 		OnPeer:  m.peers.changed,
 		Impair:  impair,
@@ -107,7 +110,7 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 	}
 	if a, ok := m.radio.(radios.Addressed); ok {
 		fixed = true
-		if eui64, err = d.ownAddress(m, a); err != nil {
+		if eui64, err = d.ownAddress(ctx, m, a); err != nil {
 			return nil, err
 		}
 	}
@@ -167,16 +170,16 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		Machines:  []router.Machine{m.iface},
 	})
 
-	n := d.cfg.ND
-	contexts := []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: n.ContextLifetime}}
+	c := d.cfg.ND
+	contexts := []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: c.ContextLifetime}}
 	m.iface.SetContext(0, lowpan.Context{Prefix: prefix, Compress: true})
-	for _, c := range n.Contexts {
-		contexts = append(contexts, nd.ContextOption{ID: int(c.ID), Prefix: c.Prefix, Compress: c.Compress, Lifetime: n.ContextLifetime})
-		m.iface.SetContext(int(c.ID), lowpan.Context{Prefix: c.Prefix, Compress: c.Compress})
+	for _, x := range c.Contexts {
+		contexts = append(contexts, nd.ContextOption{ID: int(x.ID), Prefix: x.Prefix, Compress: x.Compress, Lifetime: c.ContextLifetime})
+		m.iface.SetContext(int(x.ID), lowpan.Context{Prefix: x.Prefix, Compress: x.Compress})
 	}
-	dnssl := make([]string, len(n.DNSSL))
-	for i := range n.DNSSL {
-		dnssl[i] = string(n.DNSSL[i])
+	dnssl := make([]string, len(c.DNSSL))
+	for i := range c.DNSSL {
+		dnssl[i] = string(c.DNSSL[i])
 	}
 	capability := nd.DefaultCapability
 	if m.ghc {
@@ -187,29 +190,29 @@ func (d *Daemon) newMesh(i int, radio config.Radio, prefix netip.Prefix, abro ui
 		LinkAddr:          m.lladdr,
 		Addrs:             []netip.Addr{m.addr},
 		Prefix:            prefix,
-		ValidLifetime:     n.ValidLifetime,
-		PreferredLifetime: n.PreferredLifetime,
+		ValidLifetime:     c.ValidLifetime,
+		PreferredLifetime: c.PreferredLifetime,
 		Contexts:          contexts,
-		OnLink:            onLinkModes[n.OnLink],
-		RDNSS:             n.RDNSS,
-		RDNSSLifetime:     n.RDNSSLifetime,
-		RouterLifetime:    n.RouterLifetime,
-		CurHopLimit:       uint8(n.HopLimit),
-		ReachableTime:     n.ReachableTime,
-		RetransTimer:      n.RetransTimer,
+		OnLink:            onLinkModes[c.OnLink],
+		RDNSS:             c.RDNSS,
+		RDNSSLifetime:     c.RDNSSLifetime,
+		RouterLifetime:    c.RouterLifetime,
+		CurHopLimit:       uint8(c.HopLimit),
+		ReachableTime:     c.ReachableTime,
+		RetransTimer:      c.RetransTimer,
 		ABROVersion:       abro,
 		ABROAddr:          m.addr,
-		ABROLifetime:      n.ABROLifetime,
-		PeriodicRA:        n.PeriodicRA,
-		MaxRAInterval:     n.RAInterval,
+		ABROLifetime:      c.ABROLifetime,
+		PeriodicRA:        c.PeriodicRA,
+		MaxRAInterval:     c.RAInterval,
 		DNSSL:             dnssl,
 		Limits: nd.Limits{
-			Registrations: n.MaxRegistrations,
-			PerNode:       n.MaxPerNode,
-			Neighbors:     n.MaxNeighbors,
-			Incomplete:    n.MaxIncomplete,
-			Queue:         n.QueuePerNeighbor,
-			Held:          n.MaxHeld,
+			Registrations: c.MaxRegistrations,
+			PerNode:       c.MaxPerNode,
+			Neighbors:     c.MaxNeighbors,
+			Incomplete:    c.MaxIncomplete,
+			Queue:         c.QueuePerNeighbor,
+			Held:          c.MaxHeld,
 		},
 		Rand:   seeded(),
 		Logger: d.log,

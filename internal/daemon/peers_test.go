@@ -56,7 +56,7 @@ func TestKeptPeers(t *testing.T) {
 func TestRegistrationsComeAndGo(t *testing.T) {
 	c := testConfig(t, "zep://[::1]:0?pace=off")
 	c.Lowpan.Peers = 16
-	d, err := New(c, Options{Version: "test"})
+	d, err := New(t.Context(), c, Options{Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func TestSecureMesh(t *testing.T) {
 func TestSecurityNeedsState(t *testing.T) {
 	c := testConfig(t, "zep://127.0.0.1:0?channel=26&pan=0x0023&eui64=02005e10000000b1")
 	c.Security = security(1)
-	d, err := New(c, Options{})
+	d, err := New(t.Context(), c, Options{})
 	if err == nil {
 		d.Close()
 		t.Fatal("a fixed EUI-64 without the frame counters of before")
@@ -152,7 +152,7 @@ func TestSecurityNeedsState(t *testing.T) {
 		t.Error(err)
 	}
 	c.StateDir = t.TempDir()
-	if d, err = New(c, Options{}); err != nil {
+	if d, err = New(t.Context(), c, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()

@@ -38,7 +38,7 @@ func startRouter(t *testing.T, change ...func(c *config.Config)) (*daemon.Daemon
 	for _, f := range change {
 		f(c)
 	}
-	d, err := daemon.New(c, daemon.Options{})
+	d, err := daemon.New(t.Context(), c, daemon.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

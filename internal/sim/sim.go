@@ -119,7 +119,7 @@ func (s *simulation) run(ctx context.Context) (err error) {
 	if s.cfg.Impairment != (Impairment{}) {
 		opt.Impair = hook.Impair
 	}
-	if s.router, err = daemon.New(&rc, opt); err != nil {
+	if s.router, err = daemon.New(ctx, &rc, opt); err != nil {
 		return err
 	}
 	routerCtx, endRouter := context.WithCancel(context.Background())

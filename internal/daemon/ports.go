@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+
+	"border-router/internal/config"
+	"border-router/internal/radios"
+	"border-router/internal/state"
+)
+
+// A portRecord is what is kept of a radio: its number, which makes the name of its port and
+// is the number of its subnet. So both stay when radios are given in another order, when one
+// is left out for a while, or when another one joins.
+type portRecord struct {
+	ID     string `json:"id"`   // the radio's URL without its settings
+	Mesh   string `json:"mesh"` // kind, PAN and channel
+	Number int    `json:"n"`
+	Used   uint32 `json:"used"` // the start (ABRO version) at which it was there last
+}
+
+const (
+	portsKey = "ports"
+	// maxPorts is how many radios are remembered; those that were away longest go first.
+	maxPorts = 64
+)
+
+// portID names a radio whatever its settings: where it is plugged in or listens. Several
+// that cannot be told apart by that are taken in their order.
+func portID(radio config.Radio) string {
+	u, err := url.Parse(string(radio))
+	if err != nil {
+		return string(radio)
+	}
+	id := u.Scheme + "://" + u.Host + u.Path
+	if mode := u.Query().Get("mode"); mode != "" {
+		id += "?mode=" + mode
+	}
+	return id
+}
+
+// portMesh names the mesh that a radio is for: another radio of the kind takes its place
+// with the same PAN and channel.
+func portMesh(radio config.Radio, pan uint16) string {
+	channel := ""
+	if u, err := url.Parse(string(radio)); err == nil {
+		channel = u.Query().Get("channel")
+	}
+	return fmt.Sprintf("%s/%04x/%s", portName(radio.Scheme()), pan, channel)
+}
+
+// numberPorts returns the number of each radio, below room, and keeps them. A radio has the
+// number that it had before; a new one that of a radio which is not there and was for the
+// same mesh, such as a dongle in another socket; else the lowest that no radio has had, or,
+// where there is none, that of the one that was away longest.
+func numberPorts(store *state.Store, list []config.Radio, room int, start uint32) ([]int, error) {
+	var kept []portRecord
+	if b, ok := store.Get(portsKey); ok {
+		if json.Unmarshal(b, &kept) != nil {
+			kept = nil
+		}
+	}
+	kept = slices.DeleteFunc(kept, func(p portRecord) bool { return p.Number < 0 || p.Number >= room })
+	want := make([]portRecord, len(list))
+	for i, radio := range list {
+		u, err := radios.Parse(string(radio))
+		if err != nil {
+			return nil, err
+		}
+		want[i] = portRecord{ID: portID(radio), Mesh: portMesh(radio, u.Settings().PAN), Number: -1, Used: start}
+	}
+	claim := func(same func(have, want *portRecord) bool) {
+		for i := range want {
+			if want[i].Number >= 0 {
+				continue
+			}
+			if k := slices.IndexFunc(kept, func(have portRecord) bool { return same(&have, &want[i]) }); k >= 0 {
+				want[i].Number = kept[k].Number
+				kept = slices.Delete(kept, k, k+1)
+			}
+		}
+	}
+	claim(func(have, want *portRecord) bool { return have.ID == want.ID && have.Mesh == want.Mesh })
+	claim(func(have, want *portRecord) bool { return have.ID == want.ID })
+	claim(func(have, want *portRecord) bool { return have.Mesh == want.Mesh })
+	slices.SortStableFunc(kept, func(a, b portRecord) int { return cmp.Compare(b.Used, a.Used) }) // the oldest last
+	for i := range want {
+		if want[i].Number >= 0 {
+			continue
+		}
+		taken := func(n int) bool {
+			has := func(p portRecord) bool { return p.Number == n }
+			return slices.ContainsFunc(kept, has) || slices.ContainsFunc(want, has)
+		}
+		n := 0
+		for n < room && taken(n) {
+			n++
+		}
+		if n == room {
+			if len(kept) == 0 {
+				return nil, fmt.Errorf("no room for %d radios", len(list))
+			}
+			n = kept[len(kept)-1].Number
+			kept = kept[:len(kept)-1]
+		}
+		want[i].Number = n
+	}
+	numbers := make([]int, len(want))
+	for i := range want {
+		numbers[i] = want[i].Number
+	}
+	all := append(want, kept...)
+	b, err := json.Marshal(all[:min(len(all), max(maxPorts, len(want)))])
+	if err != nil {
+		return nil, err
+	}
+	store.Put(portsKey, b)
+	return numbers, nil
+}
+
+// subnet returns the /64 number n of base.
+func subnet(base netip.Prefix, n int) netip.Prefix {
+	a := base.Addr().As16()
+	a[6] |= byte(n >> 8)
+	a[7] |= byte(n)
+	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
+}
+
+// subnets returns the number of each radio and its /64.
+func (d *Daemon) subnets(start uint32) ([]int, []netip.Prefix, error) {
+	base := netip.Prefix{}
+	d.source = "configured"
+	switch len(d.cfg.Prefixes) {
+	case 0:
+		d.source = "generated"
+		var err error
+		if base, err = d.store.ULA(); err != nil {
+			return nil, nil, fmt.Errorf("generate a prefix: %w", err)
+		}
+	case 1:
+		base = d.cfg.Prefixes[0]
+	}
+	prefixes, err := d.cfg.Subnets(base) // says what is wrong with them
+	if err != nil {
+		return nil, nil, err
+	}
+	room := 1 << 16
+	if base.IsValid() {
+		room = 1 << (64 - base.Bits())
+	}
+	numbers, err := numberPorts(d.store, d.cfg.Radios, room, start)
+	if err != nil {
+		return nil, nil, err
+	}
+	if base.IsValid() { // else each radio was given one
+		for i, n := range numbers {
+			prefixes[i] = subnet(base, n)
+		}
+	}
+	return numbers, prefixes, nil
+}
