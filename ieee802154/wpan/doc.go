@@ -7,6 +7,11 @@
 // took ends as ieee802154.TxSent, and RSSI is ieee802154.RSSIUnknown. Frames for others and
 // duplicates are dropped here.
 //
+// An interface that is not there yet is waited for. One that goes away is set up as it was
+// when it is back, with its extended address where it comes back as another device: the nodes
+// know that. A kernel without IEEE 802.15.4 is an error at once. Short addresses, own and of
+// others, come and go as in any frame.
+//
 // The kernel's own 6LoWPAN must not run on the interface: two routers would answer.
 //
 // Left out: creating interfaces, monitor interfaces, the kernel's own link layer security

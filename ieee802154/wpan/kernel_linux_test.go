@@ -3,6 +3,8 @@ package wpan_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"border-router/ieee802154"
 	"border-router/ieee802154/wpan"
 	"border-router/internal/hoststack"
 	"border-router/ipv6"
@@ -135,6 +138,95 @@ func TestKernelNode(t *testing.T) {
 		if time.Since(begin) > 20*time.Second {
 			t.Fatal("not reachable after the interface was taken down")
 		}
+	}
+}
+
+// TestKernelLate starts without the interface, which comes later, goes away, and comes back
+// as another device without PAN and channel: it is set up as it was, address included.
+func TestKernelLate(t *testing.T) {
+	if _, err := os.Stat("/sys/class/net/wpan1"); err != nil {
+		t.Skip("no interface wpan1 here: needs mac802154_hwsim")
+	}
+	iwpan := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("iwpan", args...).CombinedOutput(); err != nil {
+			t.Fatalf("iwpan %v: %v\n%s", args, err, out)
+		}
+	}
+	gone := func() { t.Helper(); iwpan("dev", "wpan1", "del") }
+	there := func() { t.Helper(); iwpan("phy", "phy1", "interface", "add", "wpan1", "type", "node") }
+	gone()
+	cfg, err := wpan.ParseURL("wpan://wpan1?channel=21&pan=0xbeef&short=0x0042&lifetime=10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type state struct {
+		up   bool
+		err  error
+		info wpan.Info
+	}
+	states := make(chan state, 16)
+	cfg.OnState = func(up bool, err error, info wpan.Info) { states <- state{up, err, info} }
+	r, err := wpan.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	received := make(chan error)
+	go func() {
+		_, err := r.Receive(make([]ieee802154.RxFrame, 4))
+		received <- err
+	}()
+	if s := <-states; s.up || !strings.Contains(s.err.Error(), "there is no interface wpan1") {
+		t.Errorf("%+v", s)
+	}
+	there()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	first, err := r.WaitUp(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := <-states; !s.up || s.info != first || first.PAN != 0xbeef || first.Short != 0x42 || first.Channel != 21 || first.EUI64 == 0 {
+		t.Errorf("%+v %+v", s, first)
+	}
+
+	gone()
+	if s := <-states; s.up {
+		t.Errorf("%+v", s)
+	}
+	f := ieee802154.Frame{Type: ieee802154.TypeData, Version: 1, PANIDCompression: true, DstPAN: 0xbeef, HasDstPAN: true,
+		Dst: ieee802154.Short(0x0001), Src: ieee802154.Extended(first.EUI64), Payload: []byte("later")}
+	data, err := f.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan ieee802154.TxStatus)
+	go func() {
+		tx := []ieee802154.TxFrame{{Data: data}}
+		_ = r.Transmit(tx)
+		sent <- tx[0].Status
+	}()
+	there()
+	for {
+		s := <-states
+		if !s.up {
+			continue
+		}
+		if s.info.EUI64 != first.EUI64 || s.info.PAN != 0xbeef || s.info.Short != 0x42 || s.info.Channel != 21 {
+			t.Errorf("%+v, was %+v", s.info, first)
+		}
+		break
+	}
+	hardware, err := net.InterfaceByName("wpan1")
+	if err != nil || binary.BigEndian.Uint64(hardware.HardwareAddr) != first.EUI64 {
+		t.Errorf("%v %v, want %016x", hardware, err, first.EUI64)
+	}
+	if st := <-sent; st != ieee802154.TxSent {
+		t.Errorf("what waited ended as %v", st)
+	}
+	r.Close()
+	if err := <-received; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Receive: %v", err)
 	}
 }
 

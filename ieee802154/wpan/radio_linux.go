@@ -1,11 +1,11 @@
 package wpan
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 const (
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 2 * time.Second
+	awayPause = 100 * time.Millisecond // until a frame is offered again to an interface that is away
 
 	maxMAC = ieee802154.MaxFrame - ieee802154.FCSLen
 
@@ -32,18 +32,24 @@ type Radio struct {
 	cfg Config
 	log *slog.Logger
 
-	closed chan struct{}
-	once   sync.Once
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 	sock   atomic.Pointer[socket] // nil while the interface is away
-	back   chan struct{}          // the interface is back
+	broken chan fault             // to the supervisor
+	ready  chan struct{}          // wakes Receive: the interface is back
+	back   chan struct{}          // wakes Transmit
 
 	rd    *reader // Receive's own
+	bad   *socket // Receive's own: the last that failed
 	tx    *sender // Transmit's own
 	f     ieee802154.Frame
 	timer *time.Timer
 
 	mu       sync.Mutex // guards everything below
 	info     Info
+	turn     chan struct{} // closed when the interface is there
+	lastErr  string
 	mac      *ieee802154.MAC
 	stats    ieee802154.Stats
 	macDrops [ieee802154.NumDrops]uint64
@@ -53,18 +59,39 @@ type Radio struct {
 
 var _ ieee802154.Radio = (*Radio)(nil)
 
-// Open sets the interface up and opens it. The error says what to do about it; [ErrNoKernel]
-// and [ErrPrivilege] are wrapped where they are the reason. An interface that goes away
-// later is waited for, as long as Receive is called.
+// A fault is what a socket failed of.
+type fault struct {
+	s   *socket
+	err error
+}
+
+// Open sets the interface up and opens it. An interface that is not there yet, or goes away
+// later, is waited for, which OnState tells of and [Radio.WaitUp] waits for. The error says
+// what to do about what time will not mend; [ErrNoKernel] and [ErrPrivilege] are wrapped where
+// they are the reason.
 func Open(cfg Config) (*Radio, error) {
 	r := newRadio(cfg)
-	info, err := setUp(&r.cfg)
-	if err == nil {
-		err = r.start(info, ethPIEEE802154)
-	}
-	if err != nil {
+	err := r.open()
+	if missing := (missingError{}); err != nil && !errors.As(err, &missing) {
+		r.cancel()
 		return nil, fmt.Errorf("open radio %s: %w", cfg.Interface, err)
 	}
+	opened := err == nil
+	if !opened {
+		r.told(false, err)
+	}
+	r.wg.Go(func() {
+		driver.Supervise(r.ctx, func() (up time.Time, err error) {
+			if !opened {
+				if err := r.open(); err != nil {
+					return up, err
+				}
+			}
+			opened = false
+			up = time.Now()
+			return up, r.serve()
+		}, r.told)
+	})
 	return r, nil
 }
 
@@ -72,13 +99,79 @@ func newRadio(cfg Config) *Radio {
 	if cfg.Lifetime <= 0 {
 		cfg.Lifetime = DefaultLifetime
 	}
-	r := &Radio{cfg: cfg, log: cfg.Logger, closed: make(chan struct{}), back: make(chan struct{}, 1), rd: newReader(), tx: newSender(),
-		timer: time.NewTimer(time.Hour)}
+	r := &Radio{cfg: cfg, log: cfg.Logger, broken: make(chan fault, 1), ready: make(chan struct{}, 1), back: make(chan struct{}, 1),
+		turn: make(chan struct{}), rd: newReader(), tx: newSender(), timer: time.NewTimer(time.Hour)}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
+	// What the interface will be made, as far as that is known before it is there.
+	r.info = Info{Interface: cfg.Interface, Channel: cfg.Channel, Page: cfg.Page, PAN: cfg.PAN, Short: cfg.Short}
+	if r.info.PAN == 0 {
+		r.info.PAN = DefaultPAN
+	}
+	if r.info.Short == 0 {
+		r.info.Short = ieee802154.BroadcastShort
+	}
 	r.mac = ieee802154.NewMAC(ieee802154.MACConfig{Coordinator: true})
 	return r
+}
+
+// open sets the interface up and opens a socket on it.
+func (r *Radio) open() error {
+	info, err := setUp(&r.cfg)
+	if err != nil {
+		return err
+	}
+	// All of it again when it comes back, though it may have forgotten: the router goes by it.
+	r.cfg.PAN, r.cfg.Channel, r.cfg.Page, r.cfg.eui64 = info.PAN, info.Channel, info.Page, info.EUI64
+	if info.Short < ieee802154.NoShort {
+		r.cfg.Short = info.Short
+	}
+	return r.start(info, ethPIEEE802154)
+}
+
+// serve waits until the socket fails.
+func (r *Radio) serve() (err error) {
+	info := r.Info()
+	s := r.sock.Load()
+	defer s.f.Close()
+	r.log.Info("radio interface is up", "link", r.cfg.Interface, "addr", ieee802154.Extended(info.EUI64), "channel", info.Channel)
+	if r.cfg.OnState != nil {
+		r.cfg.OnState(true, nil, info)
+	}
+	for {
+		select {
+		case f := <-r.broken:
+			if f.s != s { // of a life before
+				continue
+			}
+			err = f.err
+		case <-r.ctx.Done():
+			err = net.ErrClosed
+		}
+		r.mu.Lock()
+		r.turn = make(chan struct{})
+		r.mu.Unlock()
+		r.sock.Store(nil)
+		return err
+	}
+}
+
+// told notes why the interface is not up; each reason is told once.
+func (r *Radio) told(wasUp bool, err error) {
+	r.mu.Lock()
+	news := wasUp || err.Error() != r.lastErr
+	r.lastErr = err.Error()
+	info := r.info
+	r.mu.Unlock()
+	if !news {
+		return
+	}
+	r.log.Warn("radio interface is down or away, trying on", "link", r.cfg.Interface, "err", err)
+	if r.cfg.OnState != nil {
+		r.cfg.OnState(false, err, info)
+	}
 }
 
 // start opens the socket on the interface that info describes.
@@ -88,24 +181,48 @@ func (r *Radio) start(info Info, proto uint16) error {
 		return err
 	}
 	r.mu.Lock()
-	r.info = info
+	r.info, r.lastErr = info, ""
 	r.mac.SetAddress(info.EUI64, info.Short, info.PAN)
+	close(r.turn)
 	r.mu.Unlock()
 	r.sock.Store(s)
-	select {
-	case <-r.closed: // Close may have missed it
+	if r.ctx.Err() != nil { // Close may have missed it
 		s.f.Close()
 		return net.ErrClosed
-	default:
 	}
-	select {
-	case r.back <- struct{}{}:
-	default:
-	}
+	driver.Notify(r.ready)
+	driver.Notify(r.back)
 	return nil
 }
 
-// Info returns what the kernel told of the interface.
+// fail tells the supervisor that s does not work any more.
+func (r *Radio) fail(s *socket, err error) {
+	select {
+	case r.broken <- fault{s, err}:
+	default:
+	}
+}
+
+// WaitUp waits until the interface is there and returns what it is. Otherwise the error says
+// what kept it last.
+func (r *Radio) WaitUp(ctx context.Context) (Info, error) {
+	r.mu.Lock()
+	turn := r.turn
+	r.mu.Unlock()
+	select {
+	case <-turn:
+		return r.Info(), nil
+	case <-r.ctx.Done():
+		return Info{}, net.ErrClosed
+	case <-ctx.Done():
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return Info{}, fmt.Errorf("%w: %s", ctx.Err(), r.lastErr)
+	}
+}
+
+// Info returns what the kernel told of the interface last. Before it was there EUI64 is 0 and
+// the rest what it will be made.
 func (r *Radio) Info() Info {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,45 +240,25 @@ func (r *Radio) RadioStats() ieee802154.Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	add := func(reason string, n uint64) {
-		if n > 0 {
-			s.Drops = append(s.Drops, ieee802154.DropCount{Reason: reason, Count: n})
-		}
-	}
-	for i, n := range r.macDrops {
-		switch ieee802154.Drop(i) {
-		case ieee802154.DropOwn:
-			n += r.own
-		case ieee802154.DropTooLong:
-			n += r.long
-		}
-		add(ieee802154.Drop(i).Error(), n)
-	}
-	slices.SortFunc(s.Drops, func(a, b ieee802154.DropCount) int { return strings.Compare(a.Reason, b.Reason) })
+	drops := r.macDrops
+	drops[ieee802154.DropOwn] += r.own
+	drops[ieee802154.DropTooLong] += r.long
+	s.Drops = driver.Drops[ieee802154.Drop, ieee802154.Drop](drops[:], nil)
 	return s
 }
 
-// Close ends the radio: Receive and Transmit return net.ErrClosed. The interface stays as it
-// is.
+// Close ends the radio: Receive and Transmit return net.ErrClosed, and every goroutine of
+// the radio has ended when it returns. The interface stays as it is.
 func (r *Radio) Close() error {
-	var err error
-	r.once.Do(func() {
-		close(r.closed)
-		if s := r.sock.Load(); s != nil {
-			err = s.f.Close()
-		}
-	})
-	return err
+	r.cancel()
+	if s := r.sock.Load(); s != nil {
+		_ = s.f.Close() // twice where the supervisor does it too
+	}
+	r.wg.Wait()
+	return nil
 }
 
-func (r *Radio) isClosed() bool {
-	select {
-	case <-r.closed:
-		return true
-	default:
-		return false
-	}
-}
+func (r *Radio) isClosed() bool { return r.ctx.Err() != nil }
 
 // Receive implements [ieee802154.Radio].
 func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
@@ -172,14 +269,18 @@ func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
 		if r.isClosed() {
 			return 0, net.ErrClosed
 		}
-		n, err := r.rd.read(r.sock.Load(), len(batch))
+		s := r.sock.Load()
+		if s == nil || s == r.bad {
+			select {
+			case <-r.ready:
+			case <-r.ctx.Done():
+			}
+			continue
+		}
+		n, err := r.rd.read(s, len(batch))
 		if err != nil {
-			if r.isClosed() {
-				return 0, net.ErrClosed
-			}
-			if err = r.recover(err); err != nil {
-				return 0, err
-			}
+			r.bad = s
+			r.fail(s, err)
 			continue
 		}
 		if n = r.filter(batch, n); n > 0 {
@@ -226,41 +327,6 @@ func (r *Radio) filter(batch []ieee802154.RxFrame, n int) int {
 	return k
 }
 
-// recover waits for an interface that went down or away, and sets it up again.
-func (r *Radio) recover(why error) error {
-	r.mu.Lock()
-	info := r.info
-	r.mu.Unlock()
-	r.log.Warn("radio interface is down or away, trying on", "link", r.cfg.Interface, "err", why)
-	if r.cfg.OnState != nil {
-		r.cfg.OnState(false, why, info)
-	}
-	last := why.Error()
-	for backoff := backoffMin; ; backoff = min(2*backoff, backoffMax) {
-		select {
-		case <-r.closed:
-			return net.ErrClosed
-		case <-time.After(backoff):
-		}
-		info, err := setUp(&r.cfg)
-		if err == nil {
-			old := r.sock.Load()
-			if err = r.start(info, ethPIEEE802154); err == nil {
-				old.f.Close()
-				r.log.Info("radio interface is back", "link", r.cfg.Interface)
-				if r.cfg.OnState != nil {
-					r.cfg.OnState(true, nil, info)
-				}
-				return nil
-			}
-		}
-		if err.Error() != last {
-			last = err.Error()
-			r.log.Warn("radio interface is not back yet", "link", r.cfg.Interface, "err", err)
-		}
-	}
-}
-
 // Transmit implements [ieee802154.Radio]. A frame that the kernel took ends as TxSent.
 func (r *Radio) Transmit(batch []ieee802154.TxFrame) error {
 	expires := time.Now().Add(r.cfg.Lifetime)
@@ -278,17 +344,7 @@ func (r *Radio) Transmit(batch []ieee802154.TxFrame) error {
 				t.Status = ieee802154.TxSkipped
 			}
 		}
-		switch t.Status {
-		case ieee802154.TxSent:
-			r.stats.Sent++
-			r.stats.Attempts++
-		case ieee802154.TxSkipped:
-			r.stats.Skipped++
-		case ieee802154.TxTooLong:
-			r.stats.TooLong++
-		case ieee802154.TxChannelBusy:
-			r.stats.ChannelBusy++
-		}
+		driver.Count(&r.stats, t)
 	}
 	return err
 }
@@ -342,7 +398,10 @@ func (r *Radio) push(chunk []ieee802154.TxFrame, index *[txBatch]int, expires ti
 		}
 		from := r.tx.done
 		s := r.sock.Load()
-		err := r.tx.write(s)
+		err := error(unix.ENETDOWN)
+		if s != nil {
+			err = r.tx.write(s)
+		}
 		for k := from; k < r.tx.done; k++ {
 			chunk[index[k]].Status, chunk[index[k]].Attempts = ieee802154.TxSent, 1
 			tries = 0
@@ -363,9 +422,12 @@ func (r *Radio) push(chunk []ieee802154.TxFrame, index *[txBatch]int, expires ti
 			t.Status = ieee802154.TxChannelBusy
 		case unix.EMSGSIZE, unix.EINVAL:
 			t.Status = ieee802154.TxTooLong
-		default: // the interface is down or away: Receive brings it back
+		default: // the interface is down or away: the supervisor brings it back
+			if s != nil {
+				r.fail(s, err)
+			}
 			if time.Now().Before(expires) {
-				if !r.sleep(backoffMin) {
+				if !r.sleep(awayPause) {
 					return false, net.ErrClosed
 				}
 				continue
@@ -394,7 +456,7 @@ func (r *Radio) push(chunk []ieee802154.TxFrame, index *[txBatch]int, expires ti
 func (r *Radio) sleep(d time.Duration) bool {
 	r.timer.Reset(d)
 	select {
-	case <-r.closed:
+	case <-r.ctx.Done():
 		return false
 	case <-r.back:
 	case <-r.timer.C:

@@ -21,6 +21,13 @@ var (
 	ErrPrivilege = errors.New("needs CAP_NET_ADMIN and CAP_NET_RAW; run as root, or: setcap cap_net_admin,cap_net_raw+ep on the program")
 )
 
+// A missingError says that there is no such interface, which there may be later.
+type missingError struct{ name string }
+
+func (e missingError) Error() string {
+	return fmt.Sprintf("there is no interface %s; `iwpan dev` lists those there are", e.name)
+}
+
 // explain adds what to do about an error of the system.
 func explain(err error) error {
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
@@ -102,7 +109,7 @@ func setUp(cfg *Config) (Info, error) {
 	if err != nil {
 		var missing netlink.LinkNotFoundError
 		if errors.As(err, &missing) {
-			return Info{}, fmt.Errorf("there is no interface %s; `iwpan dev` lists those there are", cfg.Interface)
+			return Info{}, missingError{cfg.Interface}
 		}
 		return Info{}, fmt.Errorf("find %s: %w", cfg.Interface, explain(err))
 	}
@@ -133,7 +140,8 @@ func setUp(cfg *Config) (Info, error) {
 		short = info.Short
 	}
 	up := a.RawFlags&unix.IFF_UP != 0
-	if up && (pan != info.PAN || short != info.Short) { // EBUSY while up
+	other := cfg.eui64 != 0 && cfg.eui64 != info.EUI64
+	if up && (pan != info.PAN || short != info.Short || other) { // EBUSY while up
 		if err := netlink.LinkSetDown(link); err != nil {
 			return info, fmt.Errorf("take %s down: %w", cfg.Interface, explain(err))
 		}
@@ -147,6 +155,14 @@ func setUp(cfg *Config) (Info, error) {
 			return fmt.Errorf("set %s of %s: %w", what, cfg.Interface, err)
 		}
 		return nil
+	}
+	if other {
+		// Another device in its place, or the same with a new random address: nodes know ours.
+		if err := netlink.LinkSetHardwareAddr(link, binary.BigEndian.AppendUint64(nil, cfg.eui64)); err != nil {
+			return info, fmt.Errorf("set extended address %v of %s, which is another radio than before: %w",
+				ieee802154.Extended(cfg.eui64), cfg.Interface, explain(err))
+		}
+		info.EUI64 = cfg.eui64
 	}
 	if pan != info.PAN {
 		body, err := addressRequest(a.Index, attrPAN, pan)

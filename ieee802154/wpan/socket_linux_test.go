@@ -2,6 +2,7 @@ package wpan
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -143,10 +144,15 @@ func TestDown(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	_, err := Open(Config{Interface: "nosuch0"})
+	r, err := Open(Config{Interface: "nosuch0"})
 	switch {
-	case err == nil:
-		t.Fatal("no error")
+	case err == nil: // it is waited for
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if _, err := r.WaitUp(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "iwpan dev") {
+			t.Errorf("%v does not say what to do", err)
+		}
 	case errors.Is(err, ErrNoKernel):
 		if !strings.Contains(err.Error(), "modprobe") {
 			t.Error(err)

@@ -3,14 +3,12 @@ package wpan
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // Defaults of [Config].
@@ -34,9 +32,11 @@ type Config struct {
 	Tap      ieee802154.TapFunc // sees every frame; nil: none
 	Logger   *slog.Logger       // nil: discard
 
-	// OnState, where set, is told when the interface went away or down, with the reason,
-	// and when it is back. It must not call Close.
+	// OnState, where set, is told when the interface is there, and when it went away or down,
+	// with the reason. Calls are serialised. It must not call Close.
 	OnState func(up bool, err error, info Info)
+
+	eui64 uint64 // that the interface had before it went away; 0: as it has it
 }
 
 // Info is what the kernel told of the interface.
@@ -83,47 +83,25 @@ func ParseURL(s string) (Config, error) {
 	if len(u.Host) == 0 || len(u.Host) > 15 {
 		return fail("want the name of an interface, such as wpan://wpan0; `iwpan dev` lists them")
 	}
-	q, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return fail("query: %v", err)
-	}
 	c := Config{Interface: u.Host}
-	for _, k := range slices.Sorted(maps.Keys(q)) {
-		want, ok := urlKeys[k]
-		if !ok {
-			return fail("unknown key %q; known are %s", k, strings.Join(slices.Sorted(maps.Keys(urlKeys)), ", "))
-		}
-		if len(q[k]) != 1 {
-			return fail("key %q is given %d times", k, len(q[k]))
-		}
-		if err := c.setKey(k, q.Get(k)); err != nil {
-			return fail("%s=%s: %v; want %s", k, q.Get(k), err, want)
-		}
+	if err := driver.Query(u, urlKeys, c.setKey); err != nil {
+		return fail("%v", err)
 	}
 	return c, nil
 }
 
-func (c *Config) setKey(k, v string) (err error) {
-	number := func(lo, hi uint64) uint64 {
-		n, e := strconv.ParseUint(v, 0, 16)
-		if e != nil || n < lo || n > hi {
-			err = fmt.Errorf("not in range")
-		}
-		return n
-	}
+func (c *Config) setKey(k, v string) error {
 	switch k {
 	case "channel":
-		c.Channel = uint8(number(11, 26))
+		return driver.Number(&c.Channel, v, 11, 26)
 	case "page":
-		c.Page = uint8(number(0, 31))
+		return driver.Number(&c.Page, v, 0, 31)
 	case "pan":
-		c.PAN = uint16(number(1, 0xfffe))
+		return driver.Number(&c.PAN, v, 1, 0xfffe)
 	case "short":
-		c.Short = uint16(number(1, ieee802154.NoShort-1))
+		return driver.Short(&c.Short, v)
 	case "lifetime":
-		if c.Lifetime, err = time.ParseDuration(v); err != nil || c.Lifetime <= 0 {
-			return fmt.Errorf("not a duration")
-		}
+		return driver.Duration(&c.Lifetime, v, time.Millisecond)
 	}
-	return err
+	return nil
 }

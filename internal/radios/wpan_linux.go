@@ -33,8 +33,11 @@ func parseWPAN(text string) (*URL, error) {
 
 type kernel struct{ *wpan.Radio }
 
-// Address implements [Addressed]: the kernel knows it.
-func (k kernel) Address(context.Context) (uint64, error) { return k.Info().EUI64, nil }
+// Address implements [Addressed].
+func (k kernel) Address(ctx context.Context) (uint64, error) {
+	info, err := k.WaitUp(ctx)
+	return info.EUI64, err
+}
 
 // Settings implements [Set].
 func (k kernel) Settings() Settings {
