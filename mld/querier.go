@@ -176,7 +176,7 @@ func (q *Querier) Stop(now time.Time) {
 		return
 	}
 	q.now, q.running = now, false
-	q.nextQuery, q.otherUntil, q.other = time.Time{}, time.Time{}, netip.Addr{}
+	q.nextQuery, q.otherUntil, q.learnUntil, q.other = time.Time{}, time.Time{}, time.Time{}, netip.Addr{}
 	for _, g := range q.sorted() {
 		before := !g.isListened()
 		for k := range g.sources {
@@ -337,7 +337,7 @@ func (q *Querier) lower(now time.Time, v Query) {
 
 // Deadline returns the time of the next [Querier.Advance]; zero: nothing is scheduled.
 func (q *Querier) Deadline() time.Time {
-	d := earlier(q.timers.Next(), q.otherUntil)
+	d := earlier(earlier(q.timers.Next(), q.otherUntil), q.learnUntil)
 	if q.source.IsValid() {
 		d = earlier(d, q.nextQuery)
 	}
@@ -358,6 +358,9 @@ func (q *Querier) Advance(now time.Time) {
 }
 
 func (q *Querier) advance(now time.Time) {
+	if !q.learnUntil.IsZero() && !q.learnUntil.After(now) {
+		q.learnUntil = time.Time{}
+	}
 	if !q.otherUntil.IsZero() && !q.otherUntil.After(now) {
 		q.log.LogAttrs(context.Background(), slog.LevelInfo, "MLD querier has gone", slog.String("link", q.cfg.Name), slog.Any("addr", q.other))
 		q.other, q.otherUntil = netip.Addr{}, time.Time{}

@@ -165,7 +165,10 @@ func (q *Querier) schedule(g *group) {
 	for _, s := range g.sources {
 		at = earlier(at, s.until)
 	}
-	at = earlier(at, g.v1Until)
+	at = earlier(earlier(at, g.v1Until), g.moreUntil)
+	for i := range g.heard {
+		at = earlier(at, g.heard[i].until)
+	}
 	if g.queries > 0 || g.pending > 0 {
 		at = earlier(at, g.queryAt)
 	}
@@ -177,6 +180,10 @@ func (q *Querier) expire(now time.Time, g *group) {
 	if !g.v1Until.IsZero() && !g.v1Until.After(now) {
 		g.v1Until = time.Time{}
 	}
+	if !g.moreUntil.IsZero() && !g.moreUntil.After(now) {
+		g.moreUntil = time.Time{}
+	}
+	g.heard = slices.DeleteFunc(g.heard, func(t tracked) bool { return !t.until.After(now) })
 	if (g.queries > 0 || g.pending > 0) && !g.queryAt.After(now) {
 		q.sendSpecific(now, g)
 	}
