@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"border-router/ieee802154"
 	"border-router/ipv6"
 	"border-router/lowpan"
 	"border-router/nd"
@@ -20,6 +21,12 @@ type DeviceConfig struct {
 	PAN      uint16        //
 	Classic  bool          // a host of RFC 4861 as lwIP instead of one of RFC 6775
 	Lifetime time.Duration // of registrations, unit 60 s; 0: 15 min
+
+	// PollInterval, where set, is how often a device that sleeps asks its router for frames.
+	// Its receiver is off but for that, as soon as it has a router. The radio must be an
+	// [ieee802154.Sleeper].
+	PollInterval time.Duration
+
 	Host     router.Port   // where packets for the device go
 	Wake     func()        // the device has frames for the radio again; see [lowpan.InterfaceConfig]
 
@@ -96,8 +103,12 @@ func NewDevice(cfg DeviceConfig) *Device {
 	if cfg.Classic {
 		assume = lowpan.Peer{}
 	}
+	var sleep *ieee802154.PollerConfig
+	if cfg.PollInterval > 0 {
+		sleep = &ieee802154.PollerConfig{Interval: cfg.PollInterval}
+	}
 	d.Iface = lowpan.NewInterface(lowpan.InterfaceConfig{
-		Assume: assume,
+		Device: true, Sleep: sleep, Assume: assume,
 		Name:   cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
 		Security: cfg.Security, GHC: cfg.GHC,
 		Limits: cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
@@ -210,7 +221,9 @@ func (e *events) DefaultRouter(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
 		d.Router.FIB().Add(router.Route{Prefix: all, Port: d.Link.Index(), NextHop: a, Kind: router.RouteDefault})
 	} else {
 		d.Router.FIB().Remove(all)
+		ll = ipv6.LinkAddr{}
 	}
+	d.Iface.SetParent(now, ll)
 	if f := d.cfg.Router; f != nil {
 		f(now, a)
 	}

@@ -50,7 +50,11 @@ type Config struct {
 	Short    uint16        // 0: that of the URL; ffff: none
 	Classic  bool          // a host of RFC 4861 as lwIP
 	Lifetime time.Duration // of registrations; 0: 15 min
-	GHC      bool          // generic header compression (RFC 7400) towards a router that announces it
+
+	// PollInterval, where set, makes it a node that sleeps: it asks for its frames that often,
+	// and hears nothing in between. The radio must be ZEP.
+	PollInterval time.Duration
+	GHC          bool // generic header compression (RFC 7400) towards a router that announces it
 
 	// Security secures frames where it has a key. The frame counter is then kept in
 	// StateDir, which an EUI-64 that is not made up needs: after a restart none may be
@@ -177,6 +181,12 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 		n.store.Close()
 		return nil, err
 	}
+	if _, ok := n.radio.(ieee802154.Sleeper); !ok && cfg.PollInterval > 0 {
+		n.radio.Close()
+		n.stack.Close()
+		n.store.Close()
+		return nil, fmt.Errorf("poll interval %v: the receiver of radio %s cannot be switched off", cfg.PollInterval, cfg.Radio)
+	}
 	conn, err := n.stack.ListenPacket(netip.AddrPortFrom(netip.IPv6Unspecified(), CoAPPort))
 	if err != nil {
 		n.radio.Close()
@@ -193,7 +203,8 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 	n.coap = coap.New(conn, n.cfg.CoAP)
 	n.dev = NewDevice(DeviceConfig{
 		EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN, Classic: cfg.Classic, Lifetime: cfg.Lifetime, GHC: cfg.GHC,
-		Host: n.stack, Logger: n.log, Security: security,
+		PollInterval: cfg.PollInterval,
+		Host:         n.stack, Logger: n.log, Security: security,
 		// Not the same sequence numbers and tags after each start: peers would take the
 		// first frames for repetitions.
 		Rand:           mrand.New(mrand.NewPCG(mrand.Uint64(), mrand.Uint64())),

@@ -10,6 +10,7 @@ const (
 	evAir                        // the frame of a station has left its antenna
 	evFrame                      // a frame arrives
 	evAck                        // an acknowledgment arrives
+	evCCA                        // a station assesses the channel
 	evCall                       // a function of the scenario
 )
 
@@ -82,4 +83,5 @@ func (q *eventQueue) pop(until time.Duration) (e event, ok bool) {
 type frameBuf struct {
 	data []byte
 	refs int
+	air  *onAir // of an acknowledgment, where frames contend
 }

@@ -42,6 +42,9 @@ type station struct {
 	sending bool // a batch is under way
 	waiting bool // the frame is sent and its acknowledgment awaited
 	txToken uint32
+	csma    ieee802154.CSMA
+	air     *onAir        // of the frame under way, where frames contend
+	acking  time.Duration // until when it sends an acknowledgment
 
 	timer      time.Duration // when the timer event is due; -1: none
 	timerToken uint32
@@ -56,6 +59,7 @@ func (s *station) reset() {
 	s.on = true
 	s.gen++
 	s.timer, s.sending, s.waiting = -1, false, false
+	s.air, s.acking = nil, 0
 	s.pending, s.spins = nil, 0
 	for i := range s.batch {
 		s.batch[i].Data = make([]byte, 0, ieee802154.MaxFrame)
@@ -127,7 +131,7 @@ func (s *station) onTimer() {
 	s.timer = -1
 	if s.waiting && !s.mac.Deadline().After(now) {
 		s.waiting = false
-		if int(s.mac.Attempts()) > ieee802154.DefaultMaxFrameRetries {
+		if int(s.mac.Attempts()) > ieee802154.DefaultMaxFrameRetries || s.batch[s.k].Indirect {
 			s.poll(now) // exhausted: nothing goes on the air
 		} else {
 			s.access(now)
@@ -149,7 +153,11 @@ func (s *station) nextBatch(now time.Time) {
 }
 
 func (s *station) begin(now time.Time) {
-	s.mac.Begin(now, s.batch[s.k].Data)
+	if f := &s.batch[s.k]; f.Indirect {
+		s.mac.BeginIndirect(now, f.Data)
+	} else {
+		s.mac.Begin(now, f.Data)
+	}
 	s.access(now)
 }
 
@@ -159,6 +167,10 @@ func (s *station) begin(now time.Time) {
 func (s *station) access(now time.Time) {
 	w := s.w
 	t := now.Sub(epoch)
+	if w.cfg.Contention {
+		s.contend(t + s.csma.Begin(w.rng))
+		return
+	}
 	start := max(t, w.busyUntil) + time.Duration(w.rng.IntN(backoffs))*backoffUnit
 	f := s.batch[s.k].Data
 	end := start + airTime(len(f))
@@ -171,6 +183,9 @@ func (s *station) access(now time.Time) {
 }
 
 func (s *station) onAir() {
+	if s.air != nil && s.air.hit {
+		s.w.stats.Collisions++
+	}
 	s.poll(s.w.now())
 	s.service()
 }
@@ -196,7 +211,7 @@ func (s *station) finish(now time.Time, status ieee802154.TxStatus) {
 	s.waiting = false
 	s.txToken++ // an access that waits for the medium is void
 	f := &s.batch[s.k]
-	f.Status, f.Attempts = status, s.mac.Attempts()
+	f.Status, f.Attempts, f.Pending = status, s.mac.Attempts(), s.mac.MorePending()
 	for s.k++; s.k < s.n; s.k++ {
 		if prev := &s.batch[s.k-1]; prev.Status.OK() || !prev.More {
 			s.begin(now)

@@ -25,8 +25,11 @@ var epoch = time.Unix(1_000_000_000, 0).UTC()
 
 // A WorldConfig describes a [World]. The zero value of a field means the default given.
 type WorldConfig struct {
-	Nodes      int           // devices, Classic included
+	Nodes      int           // devices, Classic and Sleepy included
 	Classic    int           // how many of them, the first ones, behave as lwIP (RFC 4861)
+	Sleepy     int           // how many of them, the last ones, sleep
+	Poll       time.Duration // from one data request of theirs to the next; 5 s
+	Contention bool          // frames that overlap are lost
 	Impairment Impairment    // of each frame on its way to each receiver
 	Seed       uint64        // of everything random
 	Prefix     netip.Prefix  // of the mesh; fd00:6c6f:7770::/64
@@ -42,9 +45,11 @@ type WorldConfig struct {
 // machines as in the daemon, joined by a medium with air time. One goroutine runs it,
 // event by event; the same configuration and the same calls give the same run, bit by bit.
 //
-// The medium is one channel on which everybody hears everybody. Carrier sense is perfect;
-// collisions, fading and interference are the loss of [Impairment], drawn for each
-// receiver. An acknowledgment reaches the station it is for and is impaired as well.
+// The medium is one channel on which everybody hears everybody. Carrier sense is perfect,
+// and collisions are part of the loss, unless Contention is set: then stations back off as
+// [ieee802154.CSMA] does, assess the channel before their radio turns around, and frames
+// that are on the air at the same time, acknowledgments as well, are lost. Fading and
+// interference are the loss of [Impairment], drawn for each receiver. An acknowledgment reaches the station it is for and is impaired as well.
 type World struct {
 	cfg       WorldConfig
 	q         eventQueue
@@ -52,6 +57,7 @@ type World struct {
 	rng       *rand.Rand
 	medium    *Impairer
 	busyUntil time.Duration
+	air       []*onAir
 	stations  []*station // 0: the border router
 	byExt     map[uint64]*station
 	lbr       borderRouter
@@ -64,13 +70,15 @@ type World struct {
 
 // WorldStats counts what happened on the medium.
 type WorldStats struct {
-	Events     uint64
-	Frames     uint64 // transmissions, retries included
-	Acks       uint64
-	Arrivals   uint64 // frames and acknowledgments that reached a station
-	Lost       uint64 // on their way to one receiver
-	Duplicated uint64
-	Nobody     uint64 // frames whose destination is not there or switched off
+	Events      uint64
+	Frames      uint64 // transmissions, retries included
+	Acks        uint64
+	Arrivals    uint64 // frames and acknowledgments that reached a station
+	Lost        uint64 // on their way to one receiver
+	Duplicated  uint64
+	Nobody      uint64 // frames whose destination is not there or switched off
+	Collisions  uint64 // frames and acknowledgments lost by overlap
+	ChannelBusy uint64 // frames given up by CSMA-CA
 }
 
 type borderRouter struct {
@@ -101,6 +109,9 @@ func NewWorld(cfg WorldConfig) *World {
 	}
 	if cfg.PAN == 0 {
 		cfg.PAN = 0x0023
+	}
+	if cfg.Poll <= 0 {
+		cfg.Poll = 5 * time.Second
 	}
 	w := &World{
 		cfg:    cfg,
@@ -199,6 +210,7 @@ func (w *World) startRouter(records []nd.Record) {
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { b.link.Deliver(now, p, m) },
 		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { b.link.LinkStatus(now, dst, ok) },
 	})
+	s.iface.SetRadio(s.mac)
 	s.iface.SetContext(0, lowpan.Context{Prefix: w.cfg.Prefix, Compress: true})
 	b.link = s.r.AddPort(router.PortConfig{
 		Port: s.iface, Kind: router.Mesh, LinkLocal: []netip.Addr{ipv6.LinkLocal(ll)},
@@ -245,11 +257,16 @@ func (w *World) Start(i int) {
 	}
 	s.reset()
 	rng := w.seededFor(s)
+	poll := time.Duration(0)
+	if i > w.cfg.Nodes-w.cfg.Sleepy {
+		poll = w.cfg.Poll
+	}
 	s.dev = node.NewDevice(node.DeviceConfig{
-		EUI64: s.ext, PAN: w.cfg.PAN, Classic: i <= w.cfg.Classic, Lifetime: w.cfg.Lifetime,
+		PollInterval: poll, EUI64: s.ext, PAN: w.cfg.PAN, Classic: i <= w.cfg.Classic, Lifetime: w.cfg.Lifetime,
 		Host: &hostPort{s: s}, Rand: rng, Logger: w.cfg.Logger,
 	})
 	s.r, s.iface = s.dev.Router, s.dev.Iface
+	s.iface.SetRadio(s.mac)
 	s.dev.Start(w.now())
 	s.service()
 }
@@ -391,7 +408,7 @@ func (w *World) do(e *event) {
 	s := w.stations[e.station]
 	alive := e.kind == evCall || s.on && s.gen == e.gen
 	switch {
-	case e.kind == evTimer && e.token != s.timerToken, e.kind == evAir && e.token != s.txToken:
+	case e.kind == evTimer && e.token != s.timerToken, (e.kind == evAir || e.kind == evCCA) && e.token != s.txToken:
 		return // replaced since
 	case alive:
 		w.stats.Events++
@@ -406,8 +423,14 @@ func (w *World) do(e *event) {
 		if alive {
 			s.onAir()
 		}
-	case evFrame, evAck:
+	case evCCA:
 		if alive {
+			s.onCCA()
+		}
+	case evFrame, evAck:
+		if e.frame.air != nil && e.frame.air.hit {
+			w.stats.Collisions++
+		} else if alive {
 			w.stats.Arrivals++
 			s.onFrame(e.frame)
 		} else {
@@ -438,6 +461,7 @@ func (w *World) buffer(frame []byte) *frameBuf {
 		b = &frameBuf{data: make([]byte, 0, ieee802154.MaxFrame)}
 	}
 	b.data, b.refs = append(b.data[:0], frame...), 0
+	b.air = nil
 	return b
 }
 
@@ -456,6 +480,9 @@ func (w *World) transmit(s *station, frame []byte) {
 	var f ieee802154.Frame
 	if err := f.Parse(frame); err != nil {
 		w.fail("station %d sends a bad frame: %v", s.id, err)
+		return
+	}
+	if s.air != nil && s.air.hit {
 		return
 	}
 	b := w.buffer(frame)
@@ -477,7 +504,7 @@ func (w *World) transmit(s *station, frame []byte) {
 }
 
 // acknowledge sends ack back to the source of frame.
-func (w *World) acknowledge(_ *station, frame, ack []byte) {
+func (w *World) acknowledge(s *station, frame, ack []byte) {
 	w.stats.Acks++
 	if w.cfg.Tap != nil {
 		w.cfg.Tap(w.at, ack)
@@ -489,6 +516,10 @@ func (w *World) acknowledge(_ *station, frame, ack []byte) {
 	if to := w.byExt[f.Src.V]; to != nil {
 		b := w.buffer(ack)
 		b.refs++
+		if w.cfg.Contention {
+			s.acking = w.at + turnaround + ackTime
+			b.air = w.occupy(w.at+turnaround, w.at+turnaround+ackTime)
+		}
 		w.arrive(to, evAck, b, turnaround+ackTime)
 		w.release(b)
 	}

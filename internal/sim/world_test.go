@@ -78,7 +78,7 @@ func TestWorldJoin(t *testing.T) {
 // at the end all leave.
 func day(t *testing.T, nodes int, seed uint64, hours int) *World {
 	t.Helper()
-	w := NewWorld(WorldConfig{Nodes: nodes, Classic: nodes / 20, Impairment: bad, Seed: seed})
+	w := NewWorld(WorldConfig{Nodes: nodes, Classic: nodes / 20, Sleepy: nodes / 10, Impairment: bad, Seed: seed})
 	start := w.Now()
 	for i := 1; i <= nodes; i++ {
 		w.After(time.Duration(i)*time.Minute/time.Duration(nodes), func() { w.Start(i) })
