@@ -115,7 +115,7 @@ func (d *Decoder) line(n uint64, b []byte) {
 		err = d.lineInput(l)
 	}
 	if err != nil {
-		r.err = err.Error()
+		r.unreadable(err)
 	}
 }
 
@@ -130,8 +130,8 @@ func (d *Decoder) lineInput(l *line) error {
 	}
 	d.own.AcceptGHC = d.opt.GHC || l.GHC
 	d.own.Root = d.opt.Contexts.Root
-	if l.Root != "" {
-		root, err := netip.ParseAddr(l.Root)
+	if l.Root.given() {
+		root, err := netip.ParseAddr(string(l.Root.s))
 		if err != nil {
 			return errors.New("root: no IPv6 address")
 		}
@@ -139,16 +139,16 @@ func (d *Decoder) lineInput(l *line) error {
 	}
 	d.ctx = &d.own
 	key := d.opt.Key
-	if l.Key != "" {
-		k, err := ParseKey(l.Key)
+	if l.Key.given() {
+		k, err := ParseKey(string(l.Key.s))
 		if err != nil {
 			return errors.New("key: " + err.Error())
 		}
 		key = k
 	}
 	d.useKey(key)
-	if l.SrcExt != "" {
-		a, err := linkAddr("src_ext", l.SrcExt)
+	if l.SrcExt.given() {
+		a, err := linkAddr("src_ext", l.SrcExt.s)
 		if err != nil {
 			return err
 		}
@@ -161,8 +161,11 @@ func (d *Decoder) lineInput(l *line) error {
 	if err != nil {
 		return err
 	}
-	get := func(what string, s *string) ([]byte, error) {
-		d.hex, err = unhex(d.hex[:0], *s)
+	get := func(what string, s *text) ([]byte, error) {
+		if !s.ok {
+			return nil, errors.New(what + ": null")
+		}
+		d.hex, err = unhex(d.hex[:0], s.s)
 		if err != nil {
 			return nil, errors.New(what + ": " + err.Error())
 		}
@@ -170,15 +173,15 @@ func (d *Decoder) lineInput(l *line) error {
 	}
 
 	switch {
-	case l.Frame != nil:
-		b, err := get("frame_hex", l.Frame)
+	case l.Frame.ok:
+		b, err := get("frame_hex", &l.Frame)
 		if err != nil {
 			return err
 		}
 		switch {
-		case l.DLT != nil && (l.HasFCS == nil || uint16(*l.DLT) != linkFCS && uint16(*l.DLT) != linkNoFCS):
-			d.packet(linkOf(*l.DLT), b, len(b), nil)
-		case l.HasFCS != nil && *l.HasFCS:
+		case l.DLT.ok && (!l.HasFCS.ok || uint16(l.DLT.v) != linkFCS && uint16(l.DLT.v) != linkNoFCS):
+			d.packet(linkOf(uint32(l.DLT.v)), b, len(b), nil)
+		case l.HasFCS.v:
 			d.frame(b, fcs16, nil)
 		default:
 			d.frame(b, fcsNone, nil)
@@ -191,7 +194,7 @@ func (d *Decoder) lineInput(l *line) error {
 				return err
 			}
 			kind := fcsNone
-			if l.HasFCS != nil && *l.HasFCS {
+			if l.HasFCS.v {
 				kind = fcs16
 			}
 			d.frame(b, kind, nil)
@@ -207,23 +210,23 @@ func (d *Decoder) lineInput(l *line) error {
 			d.datagram(b, link, nil)
 		}
 		d.endLine()
-	case l.UDP != nil:
-		b, err := get("udp_payload_hex", l.UDP)
+	case l.UDP.ok:
+		b, err := get("udp_payload_hex", &l.UDP)
 		if err != nil {
 			return err
 		}
 		d.zep(b, nil)
 		d.endLine()
-	case l.Datagram != nil && l.L2Src == "" && l.L2Dst == "" && l.Src != "" && l.Dst != "":
-		b, err := get("compressed_hex", l.Datagram)
+	case l.Datagram.ok && !l.L2Src.given() && !l.L2Dst.given() && l.Src.given() && l.Dst.given():
+		b, err := get("compressed_hex", &l.Datagram)
 		if err != nil {
 			return err
 		}
-		src, err := netip.ParseAddr(l.Src)
+		src, err := netip.ParseAddr(string(l.Src.s))
 		if err != nil {
 			return errors.New("src: no IPv6 address")
 		}
-		dst, err := netip.ParseAddr(l.Dst)
+		dst, err := netip.ParseAddr(string(l.Dst.s))
 		if err != nil {
 			return errors.New("dst: no IPv6 address")
 		}
@@ -234,10 +237,10 @@ func (d *Decoder) lineInput(l *line) error {
 		}
 		r.ghc = d.pkt[:n]
 		r.refuse(dropHeader)
-	case l.Datagram != nil || l.Payload != nil:
-		what, s := "compressed_hex", l.Datagram
-		if s == nil {
-			what, s = "payload_hex", l.Payload
+	case l.Datagram.ok || l.Payload.ok:
+		what, s := "compressed_hex", &l.Datagram
+		if !s.ok {
+			what, s = "payload_hex", &l.Payload
 		}
 		b, err := get(what, s)
 		if err != nil {
@@ -246,8 +249,8 @@ func (d *Decoder) lineInput(l *line) error {
 		r.bare = b
 		d.datagram(b, link, nil)
 		d.endLine()
-	case l.IPv6 != nil:
-		b, err := get("ipv6_hex", l.IPv6)
+	case l.IPv6.ok:
+		b, err := get("ipv6_hex", &l.IPv6)
 		if err != nil {
 			return err
 		}
@@ -258,15 +261,15 @@ func (d *Decoder) lineInput(l *line) error {
 		}
 		p, _ := ipv6.Parse(b)
 		r.deliver(p)
-	case l.Header != nil:
-		b, err := get("header_hex", l.Header)
+	case l.Header.ok:
+		b, err := get("header_hex", &l.Header)
 		if err != nil {
 			return err
 		}
 		r.refuseErr(r.fields.lowpanHeader(b))
 		r.refuse(dropHeader)
-	case l.FCF != nil:
-		b, err := get("fcf_hex", l.FCF)
+	case l.FCF.ok:
+		b, err := get("fcf_hex", &l.FCF)
 		if err != nil {
 			return err
 		}
@@ -274,15 +277,15 @@ func (d *Decoder) lineInput(l *line) error {
 			r.refuseErr(err)
 		}
 		r.refuse(dropHeader)
-	case l.L2Addr != nil:
-		a, err := linkAddr("l2_addr", *l.L2Addr)
+	case l.L2Addr.ok:
+		a, err := linkAddr("l2_addr", l.L2Addr.s)
 		if err != nil {
 			return err
 		}
 		r.fields.hexText("iid", a.IID(), 16)
 		r.refuse(dropHeader)
-	case l.RSSI != nil:
-		r.fields.signed("dbm", int64(*l.RSSI)-rssiOffset)
+	case l.RSSI.ok:
+		r.fields.signed("dbm", l.RSSI.v-rssiOffset)
 		r.refuse(dropHeader)
 	default:
 		return errors.New("nothing to decode: want frame_hex, frames, payload_hex, compressed_hex, payloads or udp_payload_hex")

@@ -101,10 +101,10 @@ func (e *Encoder) line(n uint64, b []byte) error {
 			return err
 		}
 	}
-	if l.IPv6 == nil {
+	if !l.IPv6.ok {
 		return errors.New("nothing to encode: want ipv6_hex")
 	}
-	if e.pkt, err = unhex(e.pkt[:0], *l.IPv6); err != nil {
+	if e.pkt, err = unhex(e.pkt[:0], l.IPv6.s); err != nil {
 		return fmt.Errorf("ipv6_hex: %w", err)
 	}
 	p, err := ipv6.Parse(e.pkt)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -24,6 +25,9 @@ func FuzzLines(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if len(in) >= 4 && isCapture(in) {
 			return
+		}
+		for l := range bytes.SplitSeq(in, []byte("\n")) {
+			checkScan(t, l)
 		}
 		want := bytes.Count(in, []byte("\n"))
 		if len(in) > 0 && in[len(in)-1] != '\n' {
@@ -50,6 +54,37 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkScan compares what the scanner makes of a line with what encoding/json does, and
+// reports whether the scanner took it.
+func checkScan(t testing.TB, b []byte) bool {
+	t.Helper()
+	var mine, theirs line
+	mine.reset()
+	if !mine.scan(b) {
+		return false
+	}
+	if err := json.Unmarshal(b, &theirs); err != nil {
+		t.Fatalf("%s: accepted, but %v", b, err)
+	}
+	show := func(l *line) string { return fmt.Sprintf("%s %+v", l.ID, *l) }
+	theirs.ID = append(json.RawMessage{}, theirs.ID...)
+	for _, l := range []*line{&mine, &theirs} { // empty or nil is the same
+		if len(l.Frames) == 0 {
+			l.Frames = nil
+		}
+		if len(l.Payloads) == 0 {
+			l.Payloads = nil
+		}
+		if len(l.Contexts) == 0 {
+			l.Contexts = nil
+		}
+	}
+	if a, b := show(&mine), show(&theirs); a != b {
+		t.Fatalf("scanned  %s\nunmarshalled %s", a, b)
+	}
+	return true
 }
 
 func isCapture(b []byte) bool {

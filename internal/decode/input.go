@@ -57,21 +57,26 @@ func (d *Decoder) text(n uint64, b []byte, err error) {
 	b = bytes.TrimSpace(b)
 	switch {
 	case err != nil:
-		d.begin(n).err = err.Error()
+		d.begin(n).unreadable(err)
 	case len(b) == 0:
-		d.begin(n).err = "empty line"
+		d.begin(n).unreadable(errEmpty)
 	case b[0] == '{':
 		d.line(n, b)
 	default:
 		r := d.begin(n)
 		if d.hex, err = unhex(d.hex[:0], b); err != nil {
-			r.err = "neither JSON nor hexadecimal"
+			r.unreadable(errText)
 			return
 		}
 		d.useKey(d.opt.Key)
 		d.frame(d.hex, fcsNone, &moment{time.Unix(0, 0)}) // lines have no time: nothing times out
 	}
 }
+
+var (
+	errEmpty = errors.New("empty line")
+	errText  = errors.New("neither JSON nor hexadecimal")
+)
 
 var errLong = fmt.Errorf("line of more than %d bytes", maxLine)
 

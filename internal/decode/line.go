@@ -17,38 +17,188 @@ import (
 // the results beside the input can be decoded as it is.
 type line struct {
 	ID       json.RawMessage `json:"id"`
-	Frame    *string         `json:"frame_hex"`
-	HasFCS   *bool           `json:"has_fcs"`
-	DLT      *uint32         `json:"dlt"`
-	Frames   []string        `json:"frames"`
-	L2Src    string          `json:"l2_src"`
-	L2Dst    string          `json:"l2_dst"`
+	Frame    text            `json:"frame_hex"`
+	HasFCS   truth           `json:"has_fcs"`
+	DLT      number          `json:"dlt"`
+	Frames   []text          `json:"frames"`
+	L2Src    addrText        `json:"l2_src"`
+	L2Dst    addrText        `json:"l2_dst"`
 	PAN      panID           `json:"pan"`
-	Payload  *string         `json:"payload_hex"`
-	Datagram *string         `json:"compressed_hex"`
-	Payloads []string        `json:"payloads"`
-	UDP      *string         `json:"udp_payload_hex"`
-	IPv6     *string         `json:"ipv6_hex"`
-	Header   *string         `json:"header_hex"`
-	FCF      *string         `json:"fcf_hex"`
-	L2Addr   *string         `json:"l2_addr"`
-	RSSI     *int            `json:"rssi"`
-	Contexts []lineContext   `json:"contexts"`
-	Key      string          `json:"key"`
-	SrcExt   string          `json:"src_ext"`
+	Payload  text            `json:"payload_hex"`
+	Datagram text            `json:"compressed_hex"`
+	Payloads []text          `json:"payloads"`
+	UDP      text            `json:"udp_payload_hex"`
+	IPv6     text            `json:"ipv6_hex"`
+	Header   text            `json:"header_hex"`
+	FCF      text            `json:"fcf_hex"`
+	L2Addr   addrText        `json:"l2_addr"`
+	RSSI     number          `json:"rssi"`
+	Contexts lineContexts    `json:"contexts"`
+	Key      text            `json:"key"`
+	SrcExt   addrText        `json:"src_ext"`
 	GHC      bool            `json:"ghc"`
-	Root     string          `json:"root"`
-	Src      string          `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
-	Dst      string          `json:"dst"`
+	Root     text            `json:"root"`
+	Src      text            `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
+	Dst      text            `json:"dst"`
 
 	ElideChecksum bool `json:"checksum_elision"`
 }
 
+// A text is a string; ok is false where there is none, or null.
+type text struct {
+	s  []byte
+	ok bool
+}
+
+func (t *text) reset() *text {
+	t.s, t.ok = t.s[:0], false
+	return t
+}
+
+// given reports whether there is more than an empty string.
+func (t *text) given() bool { return t.ok && len(t.s) > 0 }
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	var s *string
+	if err := json.Unmarshal(b, &s); err != nil || s == nil {
+		return err
+	}
+	t.s, t.ok = append(t.s[:0], *s...), true
+	return nil
+}
+
+// An addrText is a link-layer address; a number is one, too: up to 65535 a short address.
+type addrText struct{ text }
+
+func (t *addrText) UnmarshalJSON(b []byte) error {
+	if v, err := strconv.ParseUint(string(b), 10, 64); err == nil {
+		n := 16
+		if v <= 0xffff {
+			n = 4
+		}
+		t.s, t.ok = fmt.Appendf(t.s[:0], "%0*x", n, v), true
+		return nil
+	}
+	return t.text.UnmarshalJSON(b)
+}
+
+type truth struct{ v, ok bool }
+
+func (t *truth) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	t.ok = true
+	return json.Unmarshal(b, &t.v)
+}
+
+type number struct {
+	v  int64
+	ok bool
+}
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	n.ok = true
+	return json.Unmarshal(b, &n.v)
+}
+
+// A lineContext is an object, {"cid":0,"prefix":"fd00::","len":64}, the length in the prefix
+// or apart, or a string as the command line has it, "0=fd00::/64".
 type lineContext struct {
-	CID      int    `json:"cid"`
-	Prefix   string `json:"prefix"`
-	Len      *int   `json:"len"`
-	Compress *bool  `json:"compress"`
+	CID      int
+	Prefix   string
+	Len      int
+	Compress truth
+
+	has, hasLen bool // CID and Len are given
+}
+
+func (x *lineContext) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		id, prefix, ok := strings.Cut(s, "=")
+		n, err := strconv.Atoi(id)
+		if !ok || err != nil {
+			return fmt.Errorf("contexts: %q: want ID=PREFIX/LEN", s)
+		}
+		x.CID, x.Prefix, x.has = n, prefix, true
+		return nil
+	}
+	var v struct {
+		CID, ID, Context *looseInt
+		Prefix, Address  *string
+		PrefixHex        *string `json:"prefix_hex"`
+		Len, Length      *looseInt
+		PrefixLen        *looseInt `json:"prefix_len"`
+		Plen             *looseInt
+		Compress         truth
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	for _, n := range []*looseInt{v.CID, v.ID, v.Context} {
+		if n != nil && !x.has {
+			x.CID, x.has = int(*n), true
+		}
+	}
+	for _, n := range []*looseInt{v.Len, v.PrefixLen, v.Plen, v.Length} {
+		if n != nil && !x.hasLen {
+			x.Len, x.hasLen = int(*n), true
+		}
+	}
+	for _, s := range []*string{v.Prefix, v.Address, v.PrefixHex} {
+		if s != nil && x.Prefix == "" {
+			x.Prefix = *s
+		}
+	}
+	x.Compress = v.Compress
+	return nil
+}
+
+// A looseInt is a number, or one in a string.
+type looseInt int
+
+func (n *looseInt) UnmarshalJSON(b []byte) error {
+	v, err := strconv.Atoi(strings.Trim(string(b), `"`))
+	*n = looseInt(v)
+	return err
+}
+
+// lineContexts is a list of contexts, or an object of them with their identifiers as keys.
+type lineContexts []lineContext
+
+func (list *lineContexts) UnmarshalJSON(b []byte) error {
+	if b[0] != '{' {
+		return json.Unmarshal(b, (*[]lineContext)(list))
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	for id, raw := range m {
+		n, err := strconv.Atoi(id)
+		if err != nil {
+			return fmt.Errorf("contexts: %q is no identifier", id)
+		}
+		x := lineContext{CID: n, has: true}
+		if raw[0] == '"' {
+			err = json.Unmarshal(raw, &x.Prefix)
+		} else {
+			err = x.UnmarshalJSON(raw)
+			x.CID, x.has = n, true
+		}
+		if err != nil {
+			return err
+		}
+		*list = append(*list, x)
+	}
+	return nil
 }
 
 // A panID is a number, or a string in hexadecimal.
@@ -57,33 +207,69 @@ type panID struct {
 	ok bool
 }
 
-func (p *panID) UnmarshalJSON(b []byte) (err error) {
-	if string(b) == "null" {
+// parse reads a string, an empty one as none.
+func (p *panID) parse(s string) (err error) {
+	if s == "" {
 		return nil
 	}
-	s := string(b)
-	if b[0] == '"' {
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		p.v, err = ParsePAN(s)
-	} else {
-		var v uint64
-		v, err = strconv.ParseUint(s, 10, 16)
-		p.v = uint16(v)
-	}
+	p.v, err = ParsePAN(s)
 	p.ok = err == nil
 	return err
 }
 
+func (p *panID) UnmarshalJSON(b []byte) (err error) {
+	if string(b) == "null" {
+		return nil
+	}
+	if b[0] == '"' {
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		if err := p.parse(s); err != nil {
+			return fmt.Errorf("pan: %w", err)
+		}
+		return nil
+	}
+	v, err := strconv.ParseUint(string(b), 10, 16)
+	if err != nil {
+		return fmt.Errorf("pan: %s is none", b)
+	}
+	p.v, p.ok = uint16(v), true
+	return nil
+}
+
+func (l *line) reset() {
+	// What an array held before would show through in elements that say less.
+	for _, list := range [][]text{l.Frames[:cap(l.Frames)], l.Payloads[:cap(l.Payloads)]} {
+		for i := range list {
+			list[i].reset()
+		}
+	}
+	clear(l.Contexts[:cap(l.Contexts)])
+	*l = line{
+		ID: l.ID[:0], Frames: l.Frames[:0], Payloads: l.Payloads[:0], Contexts: l.Contexts[:0],
+		Frame: *l.Frame.reset(), Payload: *l.Payload.reset(), Datagram: *l.Datagram.reset(), UDP: *l.UDP.reset(),
+		IPv6: *l.IPv6.reset(), Header: *l.Header.reset(), FCF: *l.FCF.reset(), Key: *l.Key.reset(), Root: *l.Root.reset(),
+		L2Src: addrText{*l.L2Src.reset()}, L2Dst: addrText{*l.L2Dst.reset()},
+	}
+}
+
 // parse decodes b. Where the error is not nil, l.ID may still hold.
 func (l *line) parse(b []byte) error {
-	*l = line{Contexts: l.Contexts[:0], Frames: l.Frames[:0], Payloads: l.Payloads[:0]}
+	l.reset()
+	if l.scan(b) {
+		return nil
+	}
+	l.reset()
 	if err := json.Unmarshal(b, l); err != nil {
+		var syntax *json.SyntaxError
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return fmt.Errorf("%s: %s is not what belongs there", e.Field, e.Value)
+		} else if errors.As(err, &syntax) {
+			return fmt.Errorf("no JSON: %w", err)
 		}
-		return fmt.Errorf("no JSON: %w", err)
+		return err
 	}
 	if len(l.ID) > 0 && bytes.ContainsAny(l.ID, "\n\r") {
 		l.ID = nil
@@ -94,32 +280,57 @@ func (l *line) parse(b []byte) error {
 // contexts fills c with the contexts of the line.
 func (l *line) contexts(c *lowpan.Contexts) error {
 	for _, x := range l.Contexts {
-		var p netip.Prefix
-		var err error
-		if strings.Contains(x.Prefix, "/") {
-			p, err = netip.ParsePrefix(x.Prefix)
-		} else {
-			var a netip.Addr
-			a, err = netip.ParseAddr(x.Prefix)
-			n := 64
-			if x.Len != nil {
-				n = *x.Len
-			}
-			p = netip.PrefixFrom(a, n)
+		if !x.has {
+			return errors.New("contexts: one without cid")
 		}
-		if err != nil || !p.IsValid() || !c.Set(x.CID, lowpan.Context{Prefix: p, Compress: x.Compress == nil || *x.Compress}) {
+		n := -1
+		if x.hasLen {
+			n = x.Len
+		}
+		p, err := parsePrefix(x.Prefix, n)
+		if err != nil || !c.Set(x.CID, lowpan.Context{Prefix: p, Compress: !x.Compress.ok || x.Compress.v}) {
 			return fmt.Errorf("contexts: %d=%s is none", x.CID, x.Prefix)
 		}
 	}
 	return nil
 }
 
+// parsePrefix reads an IPv6 prefix in text or in hexadecimal, with its length in it, or
+// beside it, or of 64 bits.
+func parsePrefix(s string, n int) (netip.Prefix, error) {
+	s, length, ok := strings.Cut(s, "/")
+	if ok {
+		v, err := strconv.Atoi(length)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		n = v
+	} else if n < 0 {
+		n = 64
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		b, hexErr := unhex(nil, s)
+		if hexErr != nil || len(b) == 0 || len(b) > 16 || strings.Contains(s, ":") {
+			return netip.Prefix{}, err
+		}
+		var full [16]byte
+		copy(full[:], b)
+		a = netip.AddrFrom16(full)
+	}
+	p := netip.PrefixFrom(a, n)
+	if !p.IsValid() {
+		return p, errors.New("no prefix")
+	}
+	return p, nil
+}
+
 // link returns the link-layer addresses of the line, where it has them.
 func (l *line) link(pan uint16) (k lowpan.Link, err error) {
-	if k.Src, err = linkAddr("l2_src", l.L2Src); err != nil {
+	if k.Src, err = linkAddr("l2_src", l.L2Src.s); err != nil {
 		return k, err
 	}
-	if k.Dst, err = linkAddr("l2_dst", l.L2Dst); err != nil {
+	if k.Dst, err = linkAddr("l2_dst", l.L2Dst.s); err != nil {
 		return k, err
 	}
 	if k.PAN = pan; l.PAN.ok {
@@ -128,8 +339,8 @@ func (l *line) link(pan uint16) (k lowpan.Link, err error) {
 	return k, nil
 }
 
-func linkAddr(what, s string) (ipv6.LinkAddr, error) {
-	if s == "" {
+func linkAddr(what string, s []byte) (ipv6.LinkAddr, error) {
+	if len(s) == 0 {
 		return ipv6.LinkAddr{}, nil
 	}
 	var buf [16]byte

@@ -3,7 +3,6 @@ package decode
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 
@@ -39,14 +38,15 @@ const (
 	FormatPcapng               // the IPv6 packets
 )
 
-// ParseContext reads "ID=PREFIX/LEN", as in "0=fd00:0:0:1::/64", and sets it in c.
+// ParseContext reads "ID=PREFIX/LEN", as in "0=fd00:0:0:1::/64", and sets it in c. Without
+// "/LEN" the prefix has 64 bits.
 func ParseContext(c *lowpan.Contexts, s string) error {
 	id, prefix, ok := strings.Cut(s, "=")
 	n, err := strconv.Atoi(id)
 	if !ok || err != nil || n < 0 || n >= lowpan.NumContexts {
 		return fmt.Errorf("context %q: want ID=PREFIX/LEN with an ID from 0 to 15, such as 0=fd00::/64", s)
 	}
-	p, err := netip.ParsePrefix(prefix)
+	p, err := parsePrefix(prefix, -1)
 	if err != nil || !c.Set(n, lowpan.Context{Prefix: p, Compress: true}) {
 		return fmt.Errorf("context %q: %q is no IPv6 prefix; want ID=PREFIX/LEN, such as 0=fd00::/64", s, prefix)
 	}
@@ -74,8 +74,8 @@ func ParsePAN(s string) (uint16, error) {
 
 var errHex = errors.New("no hexadecimal")
 
-// unhex appends the bytes that s holds in hexadecimal. Colons and blanks may stand between
-// bytes.
+// unhex appends the bytes that s holds in hexadecimal. Colons, dashes, commas, blanks and "0x"
+// may stand before bytes.
 func unhex[T ~string | ~[]byte](b []byte, s T) ([]byte, error) {
 	for i := 0; i < len(s); i++ {
 		h := nibble[s[i]]
@@ -86,6 +86,9 @@ func unhex[T ~string | ~[]byte](b []byte, s T) ([]byte, error) {
 			return b, errHex
 		}
 		i++
+		if h == 0 && i < len(s) && s[i]|0x20 == 'x' {
+			continue
+		}
 		if i == len(s) || nibble[s[i]] > 15 {
 			return b, errHex
 		}
@@ -103,7 +106,7 @@ var nibble = func() (t [256]byte) {
 			t[i] = c - '0'
 		case c|0x20 >= 'a' && c|0x20 <= 'f':
 			t[i] = (c | 0x20) - 'a' + 10
-		case c == ' ' || c == ':' || c == '\t':
+		case strings.IndexByte(" \t\r\n:-,", c) >= 0:
 			t[i] = separator
 		default:
 			t[i] = 0xff

@@ -20,6 +20,7 @@ const (
 	dropZEPHello   = "zep_hello"
 	dropFCS        = "fcs"
 	dropHeader     = "header_only" // the line has nothing but a header
+	dropInput      = "input"       // the line cannot be read; "error" says more
 )
 
 // A result is what became of one line or packet.
@@ -73,6 +74,12 @@ func (r *result) refuse(why string) {
 	if r.drop == "" {
 		r.drop = why
 	}
+}
+
+// unreadable notes that the input says nothing.
+func (r *result) unreadable(err error) {
+	r.err = err.Error()
+	r.refuse(dropInput)
 }
 
 func (r *result) refuseErr(err error) {
