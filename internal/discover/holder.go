@@ -24,7 +24,11 @@ func (h Holder) String() string {
 
 func holdersText(hs []Holder) string {
 	var l []string
-	for _, h := range hs {
+	for i, h := range hs {
+		if i == 4 {
+			l = append(l, fmt.Sprintf("and %d more", len(hs)-i))
+			break
+		}
 		l = append(l, h.String())
 	}
 	return strings.Join(l, ", ")

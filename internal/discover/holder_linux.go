@@ -12,18 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Major numbers of the terminals in /dev/pts.
+// Major numbers, first of the terminals in /dev/pts.
 const (
 	ptsMajor    = 136
 	ptsMajorEnd = 143
 	ptsPerMajor = 256
+
+	memMajor = 1 // of /dev/null and the like, which everybody has open
 )
 
 // Holders returns the processes that have the device at path open, or a lock on it. Of a
 // pseudo-terminal, the process behind it does not count.
 func (s System) Holders(path string) []Holder {
 	var st unix.Stat_t
-	if unix.Stat(s.path(path), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR {
+	if unix.Stat(s.path(path), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || unix.Major(st.Rdev) == memMajor {
 		return nil
 	}
 	pts := -1
