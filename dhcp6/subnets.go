@@ -16,7 +16,7 @@ type Subnet struct {
 type Shortage struct {
 	Port   uint16
 	From   netip.Prefix
-	Reason string // "prefix is longer than /64", "no /64 left: /64 is enough for 1 port"
+	Reason string // for an operator to read
 }
 
 // subnetBits is the length of the prefix of a link with autoconfiguration (RFC 4291
