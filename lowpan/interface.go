@@ -157,6 +157,7 @@ func NewInterface(cfg InterfaceConfig) *Interface {
 	i.contexts.AcceptGHC = cfg.GHC
 	i.contexts.Limits = cfg.Limits.Headers
 	i.reasm = NewReassembler(cfg.Limits, &i.contexts)
+	i.reasm.refused = i.refuse
 	if cfg.Security != nil {
 		i.sec = newSecurity(*cfg.Security)
 	}

@@ -36,6 +36,9 @@ type Reassembler struct {
 	last   *reassembly // of the fragment before: most often this one's too
 
 	scratch []byte // the first fragment in hand, decoded
+
+	// refused, where set, is told of each recoverable datagram that had to make room.
+	refused func(src ipv6.LinkAddr, tag uint8)
 }
 
 // ReassemblyStats counts the fragments that a [Reassembler] has been given:
@@ -249,6 +252,17 @@ func (r *Reassembler) discard(e *reassembly, why Drop) {
 	r.remove(e)
 }
 
+// evict discards e to make room. "If it is out of reassembly buffers ... the reassembling
+// endpoint SHOULD indicate so to the fragmenting endpoint with a NULL bitmap in an RFRAG-ACK"
+// (RFC 8931 section 6.3).
+func (r *Reassembler) evict(e *reassembly, why Drop) {
+	k := e.key
+	r.discard(e, why)
+	if k.size == recoverable && r.refused != nil {
+		r.refused(k.src, uint8(k.tag))
+	}
+}
+
 func (r *Reassembler) find(k fragKey) *reassembly {
 	h := r.hash(k)
 	for e := r.byKey[int(h)&(len(r.byKey)-1)]; e != nil; e = e.next {
@@ -276,7 +290,7 @@ func (r *Reassembler) add(now time.Time, k fragKey) *reassembly {
 		}
 	}
 	if n[0] >= r.limits.ReassembliesPerSource {
-		r.discard(old[0], DropReassemblySource)
+		r.evict(old[0], DropReassemblySource)
 	}
 	if n[1] >= r.limits.ReassembliesPerSource {
 		r.remove(old[1])
@@ -286,7 +300,7 @@ func (r *Reassembler) add(now time.Time, k fragKey) *reassembly {
 		if r.ended != nil {
 			r.remove(r.ended)
 		} else {
-			r.discard(r.oldest, DropReassemblyLimit)
+			r.evict(r.oldest, DropReassemblyLimit)
 		}
 		e = r.free
 	}

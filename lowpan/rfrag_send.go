@@ -226,6 +226,12 @@ func (i *Interface) control(c control) {
 	r.controlN++
 }
 
+// refuse tells src that its datagram of recoverable fragments was given up.
+func (i *Interface) refuse(src ipv6.LinkAddr, tag uint8) {
+	i.control(control{dst: src, ack: RFragAck{Tag: tag, Bitmap: BitmapNull}})
+	i.wake()
+}
+
 // recover begins to send d by recoverable fragments, if it can.
 func (i *Interface) recover(now time.Time, d *datagram) bool {
 	r, nb := &i.rec, d.to

@@ -277,6 +277,32 @@ func TestRecoverableDrops(t *testing.T) {
 	})
 }
 
+// TestRecoverableEvicted: the sender of a datagram that had to make room is told.
+func TestRecoverableEvicted(t *testing.T) {
+	a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{Reassemblies: 2, ReassembliesPerSource: 1}})
+	now := time.Unix(100, 0)
+	l := linkTo(euiB, ipv6.EUI64(euiA))
+	for tag := range uint8(3) {
+		a.Input(now, &ieee802154.RxFrame{Data: dataFrame(nil, rfrags(t, testUDP(l, 400), l, 98, tag)[0]...)})
+	}
+	var told []RFragAck
+	for _, b := range a.frames(t, now, ieee802154.TxSent) {
+		var f ieee802154.Frame
+		f.Parse(b)
+		ack, _, err := ParseRFragAck(f.Payload)
+		if err != nil || f.Dst != ieee802154.Extended(euiB) {
+			t.Errorf("%x: %v", b, err)
+		}
+		told = append(told, ack)
+	}
+	if len(told) != 2 || told[0] != (RFragAck{Tag: 0}) || told[1] != (RFragAck{Tag: 1}) {
+		t.Errorf("told %+v", told)
+	}
+	if s := a.Stats(); s.RxDrops[DropReassemblySource] != 2 || s.FramesHeld != 1 {
+		t.Errorf("%v", dropList(&s.RxDrops))
+	}
+}
+
 // RFragAckNone stands for no answer in the tables.
 const RFragAckNone = int64(-1)
 
