@@ -141,8 +141,10 @@ func (l *LAN) Stop(now time.Time) {
 	for i := range l.addrs {
 		l.addrs[i].valid = now
 	}
-	l.routes, l.routers = nil, nil
-	l.prefixes, l.dns, l.search, l.nat64 = l.prefixes[:0], nil, nil, nil
+	for len(l.prefixes) > 0 {
+		l.removePrefix(now, 0)
+	}
+	l.routes, l.routers, l.dns, l.search, l.nat64 = nil, nil, nil, nil, nil
 	l.offer = lanOffer{}
 	l.dirty = true
 	l.settle(now)
@@ -256,14 +258,18 @@ func (l *LAN) Deadline() time.Time { return earlier(l.cache.timers.Next(), l.wak
 // Advance does everything that is due at or before now.
 func (l *LAN) Advance(now time.Time) {
 	l.now = now
-	for {
-		e, ok := l.cache.timers.Pop(now)
-		if !ok {
-			break
+	for range maxRounds {
+		for {
+			e, ok := l.cache.timers.Pop(now)
+			if !ok {
+				break
+			}
+			l.cache.advance(now, e)
 		}
-		l.cache.advance(now, e)
-	}
-	for !l.wake.IsZero() && !l.wake.After(now) {
+		l.settle(now)
+		if l.wake.IsZero() || l.wake.After(now) {
+			return
+		}
 		l.dirty = true
 		l.advanceAddrs(now)
 		l.advanceReplies(now)
@@ -276,8 +282,11 @@ func (l *LAN) Advance(now time.Time) {
 		}
 		l.settle(now)
 	}
-	l.settle(now)
 }
+
+// maxRounds is how often Advance goes round for what became due while it ran; what is left
+// then is due at once again.
+const maxRounds = 64
 
 // settle brings what depends on the tables up to date, where they changed, and tells.
 func (l *LAN) settle(now time.Time) {

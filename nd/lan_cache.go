@@ -75,7 +75,7 @@ type lanCache struct {
 	retrans   time.Duration // RetransTimer
 
 	solicit func(now time.Time, target netip.Addr, ll ipv6.LinkAddr) // zero ll: multicast
-	changed func(now time.Time, e *lanEntry)                         // reachability of a listed router changed
+	changed func(now time.Time, e *lanEntry)                         // state of a listed router
 
 	m          map[[16]byte]*lanEntry
 	timers     timerq.Queue[*lanEntry]
@@ -247,11 +247,10 @@ func (c *lanCache) giveUp(now time.Time, e *lanEntry, reason Drop) {
 
 // set changes the state of e, with its timer d from now.
 func (c *lanCache) set(now time.Time, e *lanEntry, s state, d time.Duration) {
-	usable := e.usable()
 	e.state = s
 	c.place(e)
 	c.timers.Set(e, now.Add(d))
-	if e.listed && usable != e.usable() {
+	if e.listed {
 		c.changed(now, e)
 	}
 }
