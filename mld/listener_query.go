@@ -28,6 +28,11 @@ func (l *Listener) handle(now time.Time, p ipv6.Packet) error {
 		l.stats.Received.add(b[0])
 	}
 	if err != nil {
+		if err == DropSource && (l.warned.IsZero() || now.Sub(l.warned) >= warnInterval) {
+			// "MUST silently discard the message and SHOULD log a warning" (section 5.1.14).
+			l.warned = now
+			l.log.LogAttrs(context.Background(), slog.LevelWarn, "MLD message whose source is not link-local", slog.String("link", l.cfg.Name), slog.Any("addr", p.Src()))
+		}
 		return err
 	}
 	src := p.Src()

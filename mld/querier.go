@@ -37,11 +37,10 @@ type Querier struct {
 	otherUntil time.Time     // Other-Querier-Present Timer
 	warned     time.Time
 
-	groups  map[[16]byte]*group
-	timers  timerq.Queue[*group]
-	owners  map[ipv6.LinkAddr]int // groups that each link-layer address brought in
-	nLink   int                   // groups of link-local scope
-	changed []*group              // scratch of sweeps over all groups
+	groups map[[16]byte]*group
+	timers timerq.Queue[*group]
+	owners map[ipv6.LinkAddr]int // groups that each link-layer address brought in
+	nLink  int                   // groups of link-local scope
 }
 
 // NewQuerier returns a Querier that sends through out and tells ev, which may be nil; it

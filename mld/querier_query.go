@@ -180,21 +180,31 @@ func (q *Querier) sendSources(now time.Time, g *group, v Query, whole bool) {
 // its sources are forgotten for want of reports.
 func (q *Querier) askBeforeEnd(now time.Time, g *group) {
 	llqt := now.Add(q.lastListenerTime())
-	send := false
-	if g.mode == Exclude && !g.filter.After(now) && !g.asked && q.take(now) {
-		g.asked, g.filter = true, llqt
-		g.queries = q.lastListenerCount()
-		send = true
+	ends := func(s *source) bool {
+		return !q.cfg.Version1 && !s.until.IsZero() && !s.until.After(now) && !s.asked && s.left == 0
 	}
-	if !q.cfg.Version1 {
-		for _, s := range g.sources {
-			if s.until.IsZero() || s.until.After(now) || s.asked || s.left > 0 {
-				continue
-			}
-			s.asked, s.until = true, llqt
-			s.left = q.lastListenerCount()
+	whole, some := g.mode == Exclude && !g.filter.After(now) && !g.asked, false
+	for _, s := range g.sources {
+		some = some || ends(s)
+	}
+	if !whole && !some {
+		return
+	}
+	send := q.take(now) // if not, all of it is put off
+	if whole {
+		g.filter = llqt
+		if send {
+			g.asked, g.queries = true, q.lastListenerCount()
+		}
+	}
+	for _, s := range g.sources {
+		if !ends(s) {
+			continue
+		}
+		s.until = llqt
+		if send {
+			s.asked, s.left = true, q.lastListenerCount()
 			g.pending++
-			send = true
 		}
 	}
 	if send {

@@ -328,6 +328,32 @@ func TestQuiet(t *testing.T) {
 	}
 }
 
+// Where too much is asked at once, the rest is asked later, not forgotten.
+func TestQuietRate(t *testing.T) {
+	r := newRig(t, QuerierConfig{QueryInterval: -1, Rate: 0.5, Burst: 1})
+	r.wait(10 * time.Minute)
+	r.out.take()
+	var recs []Record
+	for i := range 5 {
+		recs = append(recs, Record{IsExclude, netip.MustParseAddr(fmt.Sprintf("ff05::1:%x", i)), nil})
+	}
+	recs = append(recs, Record{Allow, site, sources("ab")})
+	r.report(hostMA, recs...)
+	r.wait(time.Hour + 5*time.Minute)
+	asked := map[netip.Addr]int{}
+	for _, s := range r.out.sent {
+		asked[s.p.Dst()]++
+	}
+	for _, rec := range recs {
+		if asked[rec.Group] != 2 {
+			t.Errorf("%v asked for %d times", rec.Group, asked[rec.Group])
+		}
+	}
+	if len(r.q.groups) != 0 {
+		t.Errorf("%d groups", len(r.q.groups))
+	}
+}
+
 func TestTracking(t *testing.T) {
 	r := settled(t, QuerierConfig{Limits: Limits{Listeners: 3}, FastLeave: true})
 	node := func(i int) ipv6.LinkAddr { return ipv6.EUI64(0x0200_0000_0000_0100 + uint64(i)) }

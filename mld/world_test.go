@@ -159,7 +159,6 @@ func reportOf(t testing.TB, src netip.Addr, recs ...Record) ipv6.Packet {
 // An eventLog counts events by group.
 type eventLog struct {
 	n int
-	q *Querier
 	f func(now time.Time, group netip.Addr)
 }
 
