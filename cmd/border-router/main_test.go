@@ -402,7 +402,7 @@ func TestUsage(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	a := &app{out: io.Discard, err: io.Discard}
-	names := []string{"run", "sim", "node", "status", "neighbors", "routes", "ping", "capture", "config", "version", "completion"}
+	names := []string{"run", "sim", "node", "doctor", "radios", "scan", "status", "neighbors", "routes", "ping", "capture", "config", "version", "completion"}
 	for _, name := range names {
 		cmd, _, err := a.root().Find([]string{name})
 		if err != nil || cmd.Name() != name {

@@ -141,6 +141,11 @@ func (m machine) udpOwner(port uint16) (discover.Holder, bool) {
 	return discover.Holder{}, false
 }
 
+// udpTaken reports whether somebody listens on a UDP port.
+func (m machine) udpTaken(port uint16) bool {
+	return len(m.inodes("udp", port))+len(m.inodes("udp6", port)) > 0
+}
+
 // find returns the processes with a name.
 func (m machine) find(name string) []int {
 	if len(name) > 15 { // TASK_COMM_LEN

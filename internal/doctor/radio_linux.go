@@ -22,6 +22,10 @@ import (
 	"border-router/zep"
 )
 
+// probeEUI64 is the address of the station that asks whether a hub is there: locally
+// administered, and that of no device.
+const probeEUI64 = 0x02_00_00_00_00_00_00_00 | 0xd0c7042
+
 // hubWait is how long the refusal of a ZEP hub that does not run may take.
 const hubWait = 300 * time.Millisecond
 
@@ -246,6 +250,9 @@ func (e *examination) zepRadio(name string, r config.Radio) {
 		e.add(Fail, name, "", "%v", err)
 		return
 	}
+	if c.Mode == zep.Client {
+		c.EUI64 = probeEUI64 // who has none says nothing
+	}
 	z, err := zep.Open(c)
 	if err == nil {
 		defer z.Close()
@@ -257,7 +264,7 @@ func (e *examination) zepRadio(name string, r config.Radio) {
 		port = c.Remote[0].Port()
 	}
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) && e.sys.udpTaken(port):
 		h, known := e.sys.udpOwner(port)
 		if e.running > 0 && (!known || h.PID == e.running) {
 			e.ok(name, "port %d is in use by the running router", port)

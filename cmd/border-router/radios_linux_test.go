@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"border-router/internal/config"
+	"border-router/internal/discover"
+)
+
+func want(t *testing.T, out string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(out, p) {
+			t.Errorf("no %q in\n%s", p, out)
+		}
+	}
+}
+
+// plugIn starts the dongle command and returns the path of its port.
+func plugIn(t *testing.T, args ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dongle")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if status, _, errs := command(ctx, append([]string{"dongle", "--link", path, "--eui64", "02:00:5e:10:00:00:00:42"}, args...)...); status != exitOK {
+			t.Errorf("dongle: status %d, %s", status, errs)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+		if time.Now().After(end) {
+			t.Fatal("the dongle does not come up")
+		}
+	}
+}
+
+const noHub = "zep://127.0.0.1:1?mode=client"
+
+func TestRadiosCommand(t *testing.T) {
+	spinel := plugIn(t, "--zep", noHub)
+	slip := plugIn(t, "--zep", noHub, "--protocol", "slip")
+	status, out, errs := command(t.Context(), "radios", spinel, slip)
+	if status != exitOK || errs != "" {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	want(t, out, spinel+"\n  radio         OpenThread RCP (Spinel), 460800 baud\n  firmware      BORDER-ROUTER-EMULATED-RCP/1.0; SIMULATION\n  EUI-64        02005e1000000042\n",
+		"capabilities  ack-timeout, energy-scan", "channels      11-26\n", "noise         -95 dBm on 11-26\n",
+		"use it        border-router run --radio 'spinel://"+spinel+"?baud=460800'\n",
+		"Contiki-NG slip-radio, 460800 baud", "slip://"+slip)
+
+	status, out, errs = command(t.Context(), "radios", "--json", "--no-noise", spinel, "/dev/ttyNONE")
+	var found []discover.Result
+	if err := json.Unmarshal([]byte(out), &found); err != nil || status != exitOK || errs != "" {
+		t.Fatalf("status %d, %s, %v\n%s", status, errs, err, out)
+	}
+	if len(found) != 2 || found[0].State != discover.StateRadio || found[0].Radio.Noise != nil || found[1].State != discover.StateFailed || found[1].Radio != nil {
+		t.Errorf("%s", out)
+	}
+	status, out, _ = command(t.Context(), "radios", "/dev/ttyNONE")
+	if status != exitFailed {
+		t.Errorf("status %d", status)
+	}
+	want(t, out, "/dev/ttyNONE\n  failed ", "not plugged in?", "\nno radio was found\n")
+	if status, _, errs = command(t.Context(), "radios", "--list", "x"); status != exitUsage || !strings.Contains(errs, `unexpected argument "x"`) {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	if status, _, errs = command(t.Context(), "radios", "--list", "--json"); status != exitOK || errs != "" {
+		t.Errorf("status %d, %s", status, errs)
+	}
+}
+
+func TestNoRadios(t *testing.T) {
+	var b strings.Builder
+	a := &app{out: &b}
+	a.printRadios(nil, false)
+	want(t, b.String(), "no serial port", "plugged in", "border-router dongle")
+	b.Reset()
+	a.printRadios([]discover.Result{
+		{Target: "/dev/ttyACM0", State: discover.StateDenied, Detail: "permission denied", Port: &discover.Port{ByID: "/dev/serial/by-id/x", Vendor: "1915", Product: "521f", Model: "RCP", Serial: "7"}},
+		{Target: "/dev/ttyUSB0", State: discover.StateInUse, Detail: "in use by ModemManager (pid 3)"},
+	}, false)
+	want(t, b.String(), "sudo usermod -aG dialout $USER", "  by id         /dev/serial/by-id/x\n", "  device        RCP (1915:521f), serial 7\n", "  in use        in use by ModemManager (pid 3)\n", "no radio was found")
+}
+
+func TestScanCommand(t *testing.T) {
+	path := plugIn(t, "--zep", noHub)
+	status, out, errs := command(t.Context(), "scan", path, "--channels", "15,26", "--duration", "20ms")
+	if status != exitOK || errs != "" {
+		t.Errorf("status %d, %s", status, errs)
+	}
+	want(t, out, "channel   MHz   signal\n     15  2425   -95 dBm ##\n     26  2480   -95 dBm ##\n", "no coordinator answered", "suggested channel: 15 (no PAN was heard there, and it is quiet (-95 dBm))")
+	status, out, _ = command(t.Context(), "scan", path, "--channels", "15", "--duration", "20ms", "--json")
+	var r discover.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitOK || r.Suggested != 15 || len(r.Channels) != 1 || *r.Channels[0].Energy != -95 {
+		t.Errorf("status %d, %v\n%s", status, err, out)
+	}
+	for _, line := range []string{"scan --channels 10", "scan --duration 0", "scan a b"} {
+		if status, _, _ := command(t.Context(), strings.Fields(line)...); status != exitUsage {
+			t.Errorf("%s: status %d", line, status)
+		}
+	}
+	if status, _, errs := command(t.Context(), "scan", "/dev/ttyNONE"); status != exitFailed || !strings.Contains(errs, "not plugged in?") {
+		t.Errorf("status %d, %s", status, errs)
+	}
+}
+
+// machineWith is a machine whose ports lead to those that are given.
+func machineWith(t *testing.T, ports map[string]string) discover.System {
+	t.Helper()
+	root := t.TempDir()
+	for name, path := range ports {
+		plugInto(t, root, name, path)
+	}
+	return discover.System{Root: root}
+}
+
+func plugInto(t *testing.T, root, name, path string) {
+	t.Helper()
+	for _, d := range []string{"sys/class/tty/" + name, "dev"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(path, filepath.Join(root, "dev", name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFindRadios(t *testing.T) {
+	one, two := plugIn(t, "--zep", noHub), plugIn(t, "--zep", noHub, "--protocol", "serialradio")
+	s := machineWith(t, map[string]string{"ttyACM0": one, "ttyACM1": two})
+	list := []config.Radio{"zep://?channel=11", "auto?channel=15&pan=0xabcd", "slip:///dev/ttyACM1"}
+	var log strings.Builder
+	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if w := config.Radio("spinel://" + s.Root + "/dev/ttyACM0?baud=460800&channel=15&pan=0xabcd"); list[1] != w || list[0] != "zep://?channel=11" {
+		t.Errorf("%q, want %q", list, w)
+	}
+	want(t, log.String(), `msg="radio found"`, "port=/dev/ttyACM0", "firmware=", "eui64=02005e1000000042")
+
+	list = []config.Radio{"auto"}
+	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.DiscardHandler)); err == nil || strings.Count(err.Error(), "--radio '") != 2 {
+		t.Errorf("two radios: %v", err)
+	}
+
+	// Nothing is there; then a signal, or a dongle.
+	empty := machineWith(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	log.Reset()
+	stopped := make(chan error)
+	go func() {
+		stopped <- findRadiosIn(ctx, empty, []config.Radio{"auto"}, slog.New(slog.NewTextHandler(&log, nil)))
+	}()
+	cancel()
+	if err := <-stopped; ended(ctx, err) != nil {
+		t.Errorf("interrupted: %v", err)
+	}
+	go func() { stopped <- findRadiosIn(t.Context(), empty, list, slog.New(slog.DiscardHandler)) }()
+	plugInto(t, empty.Root, "ttyUSB0", two)
+	if err := <-stopped; err != nil || !strings.Contains(string(list[0]), "dialect=serialradio") {
+		t.Errorf("plugged in later: %q, %v", list, err)
+	}
+}
+
+func TestAutoSettings(t *testing.T) {
+	for _, tt := range []struct{ line, errs string }{
+		{"config --check --radio auto --radio auto?channel=15", "may stand there once"},
+		{"config --check --radio auto?baud=9", "not a rate"},
+		{"config --check --radio auto?dialect=slip", "unknown key"},
+		{"config --check --radio auto?chanel=15", "unknown key"},
+		{"config --check --radio auto?channel=15&pan=0xabcd&retries=5", ""},
+	} {
+		if _, _, errs := command(t.Context(), strings.Fields(tt.line)...); tt.errs == "" && errs != "" || !strings.Contains(errs, tt.errs) {
+			t.Errorf("%s: %s", tt.line, errs)
+		}
+	}
+}
