@@ -186,7 +186,7 @@ func (c *Client) LinkChanged(now time.Time, up bool) {
 	c.up = up
 	c.best, c.failures, c.retry = nil, 0, 0
 	if !up {
-		c.state, c.x, c.side = idle, exchange{}, exchange{}
+		c.state, c.x, c.side, c.again = idle, exchange{}, exchange{}, false
 		return
 	}
 	c.begin(now)

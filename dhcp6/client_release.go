@@ -23,9 +23,10 @@ func (c *Client) Release(now time.Time) {
 }
 
 func (c *Client) release(now time.Time, l Lease) {
-	if !c.up || c.lease.Server == "" {
+	if !c.up {
 		return
 	}
+	c.again = false
 	c.beside(now, dhcpv6.MessageTypeRelease, params{irt: relTimeout, mrc: relMaxRC}, l)
 }
 
@@ -45,11 +46,11 @@ func (c *Client) Decline(now time.Time, addr netip.Addr) bool {
 			l.Addresses = l.Addresses[:maxLeases]
 		}
 		c.failures++ // a server that leases it again must not make this a loop without pause
-		c.again = true
 		if c.lease.empty() {
 			c.state, c.x, c.best = idle, exchange{}, nil
 		}
-		if c.up && c.lease.Server != "" {
+		if c.up {
+			c.again = true
 			c.beside(now, dhcpv6.MessageTypeDecline, params{irt: decTimeout, mrc: decMaxRC}, l)
 		}
 		c.tell(now)

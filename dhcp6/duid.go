@@ -79,18 +79,6 @@ func (d DUID) Type() int {
 // Valid reports whether the length is one that a DUID may have.
 func (d DUID) Valid() bool { return len(d) >= minDUID && len(d) <= maxDUID }
 
-// linkAddr returns the link-layer address inside a DUID-LL or DUID-LLT. Nothing obliges a
-// client to be still there (RFC 8415 section 11): it is a hint.
-func (d DUID) linkAddr() string {
-	switch n := len(d); {
-	case d.Type() == DUIDTypeLL && n > 4:
-		return string(d[4:])
-	case d.Type() == DUIDTypeLLT && n > 8:
-		return string(d[8:])
-	}
-	return ""
-}
-
 // String returns the bytes in hexadecimal.
 func (d DUID) String() string { return hex.EncodeToString([]byte(d)) }
 

@@ -54,18 +54,6 @@ func after(now time.Time, s uint32) time.Time {
 	return now.Add(duration(s))
 }
 
-// left returns the whole seconds from now to t, rounded up, as a lifetime.
-func left(now, t time.Time) uint32 {
-	if t.IsZero() {
-		return infinity
-	}
-	d := t.Sub(now)
-	if d <= 0 {
-		return 0
-	}
-	return uint32(min((d+time.Second-1)/time.Second, infinity-1))
-}
-
 // earlier returns the earlier of two times of which the zero Time is never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {

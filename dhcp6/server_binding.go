@@ -52,13 +52,10 @@ func (s *Server) room(q *query) bool {
 	}
 	client, peer := 0, 0
 	for _, b := range s.bindings {
-		if b.Declined {
-			continue
-		}
-		if b.Client == q.m.client {
+		if !b.Declined && b.Client == q.m.client {
 			client++
 		}
-		if b.Peer == q.peer {
+		if b.Peer == q.peer { // also those it declined: it cannot use up the pool that way
 			peer++
 		}
 	}

@@ -21,7 +21,9 @@ type counter struct {
 	events []string
 }
 
-func (c *counter) Bound(_ time.Time, b Binding) { c.events = append(c.events, "bound "+b.Addr.String()) }
+func (c *counter) Bound(_ time.Time, b Binding) {
+	c.events = append(c.events, "bound "+b.Addr.String())
+}
 func (c *counter) Unbound(_ time.Time, b Binding) {
 	c.events = append(c.events, "unbound "+b.Addr.String())
 }

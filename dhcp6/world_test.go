@@ -183,3 +183,8 @@ func (d *desk) full(b *builder, m Mode) *builder {
 	}
 	return b
 }
+
+// clientAt returns the source of client number i.
+func clientAt(i int) netip.AddrPort {
+	return netip.AddrPortFrom(addTo(clientLL, uint64(i)), ClientPort)
+}
