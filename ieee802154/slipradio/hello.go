@@ -16,7 +16,7 @@ func (s *session) hello(n int) error {
 	if d != SerialRadio {
 		b = appendQuery(b, 'M')
 	}
-	if d == SerialRadio || d == Auto && n > 0 {
+	if d == SerialRadio || d == Auto && (n > 0 || s.r.Info().Dialect == SerialRadio) {
 		var w writer
 		w.begin(cmdPing)
 		w.int('i', 1)

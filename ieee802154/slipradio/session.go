@@ -14,6 +14,9 @@ import (
 	"border-router/ieee802154/driver"
 )
 
+// errRestarted is why a radio was away whose line has lived on.
+var errRestarted = errors.New("the radio has restarted and forgotten its settings")
+
 // errSilent is the reason for which a line is opened anew whose radio does not answer.
 var errSilent = errors.New("the radio does not answer any more")
 
@@ -505,8 +508,14 @@ func (s *session) keep() error {
 		s.r.mu.Unlock()
 		driver.Notify(s.r.txWake)
 		s.r.log.Warn("radio has restarted, setting it up again", "link", s.r.cfg.Name)
+		if s.r.cfg.OnState != nil {
+			s.r.cfg.OnState(false, errRestarted, s.r.Info())
+		}
 		if err := s.setUp(d); err != nil {
 			return err
+		}
+		if s.r.cfg.OnState != nil {
+			s.r.cfg.OnState(true, nil, s.r.Info())
 		}
 	}
 }
