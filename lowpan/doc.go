@@ -25,6 +25,17 @@
 // and MAC frames together between a radio and the router, [Pump] moves frames between the
 // goroutine of a radio and the loop.
 //
+// # Neighbours that sleep
+//
+// What is for a neighbour whose receiver is off stays in its queue until it sends a data
+// request, one frame for each (IEEE 802.15.4 indirect transmission), with any radio; those
+// that listen are not held up. [Interface] learns who sleeps, or is told by
+// [Interface.SetSleep], and is itself the coordinator of the PAN: it answers beacon requests
+// and refuses associations. As a device it can sleep ([InterfaceConfig].Sleep). Broadcasts
+// are not kept: those who sleep through one miss it, and no node of RFC 6775 needs any. A
+// device is held to be asleep under the address that it polls with; what waits for its other
+// one, short or extended, is not fetched by that.
+//
 // # Security
 //
 // With a [Security], frames are secured and verified as IEEE 802.15.4 says (2006 and 2015

@@ -72,6 +72,28 @@ func (s *Stats) Drops(yield func(reason string, n uint64) bool) {
 	}
 }
 
+// MACCounters calls yield with the name and value of each counter of what the interface does
+// as coordinator or as a device that sleeps: names for status and metrics.
+func (s *Stats) MACCounters(yield func(name string, n uint64) bool) {
+	c, p := &s.Coordinator, &s.Poller
+	for _, x := range [...]struct {
+		name string
+		n    uint64
+	}{
+		{"mac_commands_in", s.MACCommandsIn}, {"data_requests", s.DataRequests}, {"sleepers", s.Sleepers},
+		{"indirect_held", s.IndirectHeld}, {"indirect_sent", s.IndirectSent}, {"indirect_repeats", s.IndirectRepeats},
+		{"indirect_expired", s.TxDrops[DropIndirect]},
+		{"beacon_requests", c.BeaconRequests}, {"beacons_sent", c.BeaconsSent}, {"beacons_heard", c.BeaconsHeard},
+		{"associations", c.Associations}, {"associations_denied", c.AssociationsDenied}, {"associations_lost", c.AssociationsLost},
+		{"pan_conflicts", c.PANConflicts}, {"pan_conflict_signs", c.PANConflictSigns},
+		{"polls", p.Polls}, {"polls_failed", p.Failed}, {"polls_pending", p.Pending}, {"polls_received", p.Received}, {"polls_missed", p.Missed},
+	} {
+		if !yield(x.name, x.n) {
+			return
+		}
+	}
+}
+
 func sum(a *[NumDrops]uint64) (n uint64) {
 	for _, v := range a {
 		n += v

@@ -18,6 +18,9 @@
 // It sends version 2, type 1, CRC mode 1 with a real FCS and the true channel: the form that
 // every known implementation accepts.
 //
+// There is no medium to sense in UDP, and so no CSMA-CA: a frame goes out when the air time
+// of the one before is over.
+//
 // It leaves out ZEP acknowledgments (type 2 is read and ignored: nobody answers them) and
 // time synchronisation by the time stamps.
 //

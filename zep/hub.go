@@ -449,6 +449,9 @@ func (r *Radio) hears(p *peer, f *ieee802154.Frame, m *meta) bool {
 	if p.channel != 0 && p.channel != m.channel {
 		return false
 	}
+	if f.Type == ieee802154.TypeBeacon { // a scan wants those of every PAN
+		return true
+	}
 	pan, ok := f.DstPAN, f.HasDstPAN
 	if !ok {
 		pan, ok = f.SrcPAN, f.HasSrcPAN

@@ -27,8 +27,8 @@ type DeviceConfig struct {
 	// [ieee802154.Sleeper].
 	PollInterval time.Duration
 
-	Host     router.Port   // where packets for the device go
-	Wake     func()        // the device has frames for the radio again; see [lowpan.InterfaceConfig]
+	Host router.Port // where packets for the device go
+	Wake func()      // the device has frames for the radio again; see [lowpan.InterfaceConfig]
 
 	// AddressAdded and AddressRemoved tell which addresses the device may use; Router,
 	// which default router it has, or none for the zero Addr. Each may be nil.
@@ -109,7 +109,7 @@ func NewDevice(cfg DeviceConfig) *Device {
 	}
 	d.Iface = lowpan.NewInterface(lowpan.InterfaceConfig{
 		Device: true, Sleep: sleep, Assume: assume,
-		Name:   cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
+		Name: cfg.Name, EUI64: cfg.EUI64, Short: cfg.Short, PAN: cfg.PAN,
 		Security: cfg.Security, GHC: cfg.GHC,
 		Limits: cfg.Lowpan, Logger: cfg.Logger, Rand: cfg.Rand, Wake: cfg.Wake,
 		Deliver:    func(now time.Time, p ipv6.Packet, m ipv6.Meta) { d.Link.Deliver(now, p, m) },

@@ -56,3 +56,32 @@ func TestNodeSleepsNeedsReceiver(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 }
+
+// TestScan: an active scan over a real hub finds the router, from whatever PAN it is done.
+func TestScan(t *testing.T) {
+	_, hub := startRouter(t)
+	r, err := zep.Open(zep.Config{Mode: zep.Client, Remote: []netip.AddrPort{hub}, EUI64: 2, PAN: ieee802154.BroadcastPAN})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	wake := time.AfterFunc(20*time.Second, func() { r.Close() }) // a scan that hears nothing has failed
+	defer wake.Stop()
+	if err := r.Transmit([]ieee802154.TxFrame{{Data: ieee802154.AppendBeaconRequest(nil, 1)}}); err != nil {
+		t.Fatal(err)
+	}
+	batch := []ieee802154.RxFrame{{Data: make([]byte, 0, ieee802154.MaxFrame)}}
+	for {
+		if _, err := r.Receive(batch); err != nil {
+			t.Fatalf("no beacon: %v", err)
+		}
+		var d ieee802154.PANDescriptor
+		if d.Parse(batch[0].Data) != nil {
+			continue
+		}
+		if d.PAN != zep.DefaultPAN || !d.PANCoordinator() || d.AssociationPermit() || d.Addr.Mode != ieee802154.AddrExtended {
+			t.Fatalf("%+v", d)
+		}
+		return
+	}
+}
