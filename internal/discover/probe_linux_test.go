@@ -113,7 +113,7 @@ func (l lineAt) at() bool {
 	}
 	var t *unix.Termios
 	_ = rc.Control(func(fd uintptr) { t, err = unix.IoctlGetTermios(int(fd), unix.TCGETS2) })
-	return err == nil && t.Ospeed == l.baud
+	return err == nil && t != nil && t.Ospeed == l.baud
 }
 
 func (l lineAt) Read(b []byte) (int, error) {
