@@ -11,24 +11,15 @@ func ParseRedirected(o Option) (packet []byte, ok bool) {
 	return o.Data[6:], true
 }
 
-// AppendRedirected appends a Redirected Header option with as much of p as leaves b, option
-// included, within limit bytes; nothing where that is less than the IPv6 header.
+// AppendRedirected appends a Redirected Header option with as much of p, in units of 8 bytes,
+// as leaves b, option included, within limit bytes; nothing where that is less than the IPv6
+// header. Up to 7 bytes at the end of p are left out rather than padded, since a receiver
+// cannot tell padding from the packet.
 func AppendRedirected(b []byte, p ipv6.Packet, limit int) []byte {
-	n := min(len(p), limit-len(b)-8, 254*8)
+	n := min(len(p), limit-len(b)-8, 254*8) &^ 7
 	if n < ipv6.HeaderLen {
 		return b
 	}
-	if n < len(p) {
-		n &^= 7
-	}
-	pad := -n & 7
-	if len(b)+8+n+pad > limit {
-		n, pad = n&^7, 0
-	}
-	b = append(b, OptionRedirected, uint8((8+n+pad)/8), 0, 0, 0, 0, 0, 0)
-	b = append(b, p[:n]...)
-	for range pad {
-		b = append(b, 0)
-	}
-	return b
+	b = append(b, OptionRedirected, uint8((8+n)/8), 0, 0, 0, 0, 0, 0)
+	return append(b, p[:n]...)
 }

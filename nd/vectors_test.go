@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -235,6 +236,22 @@ func dissected(t *testing.T, b []byte) (f map[string][]string, again []byte) {
 			add("icmpv6.opt.aro.registration_lifetime", v.Lifetime)
 			add("icmpv6.opt.aro.eui64", colons(v.ROVR.Append(nil)[:8]))
 			out, _ = v.AppendBinary(nil)
+		case OptionPREF64:
+			v, ok := ParsePREF64(o)
+			if !ok {
+				t.Fatal("PREF64")
+			}
+			add("icmpv6.opt.pref64.scaled_lifetime", v.Lifetime.Seconds()/8)
+			add("icmpv6.opt.pref64.plc", slices.Index(pref64Bits[:], v.Prefix.Bits()))
+			add("icmpv6.opt.pref64.prefix", v.Prefix.Addr())
+			out, _ = v.AppendBinary(nil)
+		case OptionCaptivePortal:
+			v, ok := ParseCaptivePortal(o)
+			if !ok {
+				t.Fatal("captive portal")
+			}
+			add("icmpv6.opt.captive_portal", string(v))
+			out, _ = AppendCaptivePortal(nil, string(v))
 		case OptionNonce:
 			v, ok := ParseNonce(o)
 			if !ok {
@@ -333,8 +350,11 @@ func TestMalformed(t *testing.T) {
 			m := ipv6.Meta{LinkSrc: ipv6.EUI64(0x1234), LinkDst: ipv6.BroadcastShort}
 			err := w.r.HandlePacket(w.now, p, m)
 			hostErr := h.nd.HandlePacket(w.now, p, m)
-			if v.Expect == "reject" && (err == nil || hostErr == nil) {
-				t.Errorf("router: %v, host: %v; want a drop", err, hostErr)
+			lw := newLANWorld(t)
+			lan := lw.one(LANConfig{AcceptRouter: true, AcceptRedirects: true, Advertise: true})
+			lanErr := lw.inject(lan, p, hostMAC)
+			if v.Expect == "reject" && (err == nil || hostErr == nil || lanErr == nil) {
+				t.Errorf("router: %v, host: %v, LAN: %v; want a drop", err, hostErr, lanErr)
 			}
 			if len(h.nd.Addrs()) != len(before) {
 				t.Errorf("addresses are %v, were %v", h.nd.Addrs(), before)
