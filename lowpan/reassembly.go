@@ -138,7 +138,7 @@ func (r *Reassembler) input(now time.Time, b []byte, l Link) (ipv6.Packet, error
 		// The first fragment alone carries compressed headers: how much of the datagram it
 		// holds is known once they are decoded. That is done aside, so that a bad one costs
 		// nobody a buffer and harms nothing that is held.
-		res, err := r.contexts.DecompressFirst(r.scratch[:0:size], b, l, size)
+		res, err := r.contexts.decompressFirst(r.scratch[:0:size], b, l, size)
 		if err != nil {
 			return nil, err
 		}

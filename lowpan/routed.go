@@ -27,11 +27,20 @@ const (
 //   - SRH-6LoRH is for the RPL routers that it names, which we are none of: [DropSourceRoute].
 //   - Elective headers of an unknown type are skipped, critical ones are [Drop6LoRH].
 func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
+	r, err := c.decompressRouted(dst, b, l, 0)
+	return r.N, err
+}
+
+// decompressRouted is DecompressRouted, and for the first fragment of a datagram of size bytes
+// what [Contexts.DecompressFirst] is: routing headers are "always ... placed after any
+// Fragmentation Header" (RFC 8138 section 3.2.1), whose datagram_size is that of the packet
+// which they stand for.
+func (c *Contexts) decompressRouted(dst, b []byte, l Link, size int) (r Result, err error) {
 	if len(b) == 0 {
-		return 0, DropTruncated
+		return r, DropTruncated
 	}
 	if b[0] != Page1 {
-		return 0, Classify(b).Drop()
+		return r, Classify(b).Drop()
 	}
 	var (
 		outer, inner, tunnel bool // outer and inner: there is an RPI
@@ -46,21 +55,21 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 			break
 		}
 		if headers == atMost(c.Limits.Headers, maxNHCHeaders) {
-			return 0, DropNesting
+			return Result{}, DropNesting
 		}
 		h, k, err := ParseRoutingHeader(b)
 		if err != nil {
-			return 0, err
+			return Result{}, err
 		}
 		b = b[k:]
 		switch {
 		case h.Elective && h.Type == RoutingIPinIP:
 			limit, addr, ok := h.Encapsulator()
 			if !ok || tunnel {
-				return 0, Drop6LoRH
+				return Result{}, Drop6LoRH
 			}
 			if !c.Root.Is6() {
-				return 0, DropRoot
+				return Result{}, DropRoot
 			}
 			tunnel, hopLimit, byRoot = true, limit, len(addr) == 0
 			encapsulator = c.Root.As16()
@@ -70,15 +79,15 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 		case h.Elective:
 		case h.Type == RoutingRPI:
 			if inner {
-				return 0, Drop6LoRH
+				return Result{}, Drop6LoRH
 			}
 			innerRPI, inner = h.RPI()
 		default:
-			return 0, DropSourceRoute
+			return Result{}, DropSourceRoute
 		}
 	}
 	if b[0]&0xe0 != iphcDispatch {
-		return 0, Classify(b).Drop()
+		return Result{}, Classify(b).Drop()
 	}
 
 	dst = dst[:cap(dst)]
@@ -101,28 +110,40 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 		front += rpiLen
 	}
 	if len(dst) < front {
-		return 0, DropTooLong
+		return Result{}, DropTooLong
 	}
-	r, err := c.decompress(dst[front:len(dst):len(dst)], b, src, to, 0)
-	if err != nil {
-		return 0, err
+	rest := 0
+	if size != 0 {
+		if rest = size - front; rest < ipv6.HeaderLen {
+			return Result{}, DropLength
+		}
 	}
-	n = r.N + front
+	if r, err = c.decompress(dst[front:len(dst):len(dst)], b, src, to, rest); err != nil {
+		return Result{}, err
+	}
+	r.N += front
+	if r.Checksum != 0 {
+		r.Checksum += front
+	}
+	n := r.N // of the whole packet
+	if size != 0 {
+		n = size
+	}
 	if n-ipv6.HeaderLen > 0xffff {
-		return 0, DropTooLong
+		return Result{}, DropTooLong
 	}
 	if inner {
 		h := dst[at:]
 		copy(h[:ipv6.HeaderLen], dst[front:])
 		if h[6] == ipv6.ProtoHopByHop {
-			return 0, Drop6LoRH // there would be two hop-by-hop options headers
+			return Result{}, Drop6LoRH // there would be two hop-by-hop options headers
 		}
 		putRPI(h[ipv6.HeaderLen:], h[6], innerRPI)
 		h[6] = ipv6.ProtoHopByHop
 		binary.BigEndian.PutUint16(h[4:], uint16(n-at-ipv6.HeaderLen))
 	}
 	if !tunnel {
-		return n, nil
+		return r, nil
 	}
 	// "The destination address in the IP-in-IP header is implicitly the root in the RPL graph
 	// for packets going upwards; in Storing mode, it is the destination address in the
@@ -140,7 +161,7 @@ func (c *Contexts) DecompressRouted(dst, b []byte, l Link) (n int, err error) {
 		putRPI(dst[ipv6.HeaderLen:], ipv6.ProtoIPv6, outerRPI)
 		dst[6] = ipv6.ProtoHopByHop
 	}
-	return n, nil
+	return r, nil
 }
 
 // putRPI writes a hop-by-hop options header with the RPL option, rpiLen bytes, to o.
@@ -158,10 +179,16 @@ func putRPI(o []byte, next uint8, rpi RPI) {
 	binary.BigEndian.PutUint16(o[6:], rpi.SenderRank)
 }
 
+// decompressFirst restores the first fragment of a datagram, with or without routing headers.
+func (c *Contexts) decompressFirst(dst, b []byte, l Link, size int) (Result, error) {
+	if len(b) > 0 && b[0] == Page1 {
+		return c.decompressRouted(dst, b, l, size)
+	}
+	return c.DecompressFirst(dst, b, l, size)
+}
+
 // decompressWhole restores a datagram that came in one piece.
 func (c *Contexts) decompressWhole(dst, b []byte, l Link) (int, error) {
-	if len(b) > 0 && b[0] == Page1 {
-		return c.DecompressRouted(dst, b, l)
-	}
-	return c.Decompress(dst, b, l, 0)
+	r, err := c.decompressFirst(dst, b, l, 0)
+	return r.N, err
 }

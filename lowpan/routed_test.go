@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"border-router/ipv6"
 )
@@ -138,6 +139,45 @@ func TestRoutedIdentifiers(t *testing.T) {
 		}
 		if err != nil || p.Src().String() != r.src || p.Dst().String() != r.dst {
 			t.Errorf("%s: %v, %x", r.name, err, []byte(p))
+		}
+	}
+}
+
+// TestRoutedFragments joins a datagram whose first fragment has routing headers, a tunnel and
+// an elided checksum.
+func TestRoutedFragments(t *testing.T) {
+	c := Contexts{Root: netip.MustParseAddr("fd00::1")}
+	p := udpPacket(netip.MustParseAddrPort("[2001:db8::1]:61617"), netip.MustParseAddrPort("[2001:db8::2]:61618"), 64, bytes.Repeat([]byte("six"), 100))
+	hdr, consumed, err := c.Compress(nil, p, linkA, CompressOptions{ElideUDPChecksum: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := append(append(hexOf("f1 82 05 1234 a1 06 40 81 05 1e 03"), hdr...), p[consumed:]...)
+	want := make([]byte, 0, 2000)
+	n, err := c.DecompressRouted(want, whole, linkA)
+	if err != nil || n != len(p)+40+8+8 {
+		t.Fatalf("%d of %d bytes, %v", n, len(p), err)
+	}
+	want = want[:n]
+	// The first holds 152 bytes of the packet: four headers, and as much of the payload.
+	cut := len(whole) - (n - 152)
+	first := append([]byte{0xc0 | byte(n>>8), byte(n), 0, 7}, whole[:cut]...)
+	last := append([]byte{0xe0 | byte(n>>8), byte(n), 0, 7, 152 / 8}, whole[cut:]...)
+	for _, order := range [][][]byte{{first, last}, {last, first}} {
+		r := NewReassembler(Limits{}, &c)
+		var got ipv6.Packet
+		for _, f := range order {
+			if got, err = r.Input(time.Unix(1, 0), f, linkA); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("joined %x\nwant   %x", []byte(got), want)
+		}
+	}
+	for size, drop := range map[int]Drop{40 + 8 + 8 + 39: DropLength, 60: DropLength} {
+		if _, err := c.decompressRouted(make([]byte, 0, 2000), whole[:cut], linkA, size); err != drop {
+			t.Errorf("as a part of %d bytes: %v, want %v", size, err, drop)
 		}
 	}
 }
