@@ -107,9 +107,13 @@ func (i *Interface) nextOwn(now time.Time, tx []ieee802154.TxFrame) (n int) {
 			}
 		}
 		if !ok && s.poller != nil {
+			if i.sec != nil && !i.sec.ready() {
+				break // until counters are granted
+			}
 			if b, ok = s.poller.Append(now, b, i.dsn, i.cfg.PAN, s.parent, ieee802154.Extended(i.cfg.EUI64)); ok {
 				i.dsn++
 				kind = flightPoll
+				b = i.sealCommand(b)
 				i.switchReceiver()
 			}
 		}
@@ -122,6 +126,27 @@ func (i *Interface) nextOwn(now time.Time, tx []ieee802154.TxFrame) (n int) {
 		n++
 	}
 	return n
+}
+
+// sealCommand secures the command frame b to our coordinator, where frames are secured.
+func (i *Interface) sealCommand(b []byte) []byte {
+	if i.sec == nil {
+		return b
+	}
+	f := &i.frame
+	if f.Parse(b) != nil {
+		return b
+	}
+	payload := [8]byte{}
+	f.Payload = payload[:copy(payload[:], f.Payload)] // it is written over
+	f.Version, f.Security, f.Sec = ieee802154.Version2006, true, i.sec.out
+	b, err := i.sec.key(linkAddr(f.Dst)).Seal(b[:0], f, i.cfg.EUI64)
+	if err != nil {
+		panic("lowpan: data request: " + err.Error()) // it is one of ours
+	}
+	i.sec.out.FrameCounter++
+	i.sec.ask()
+	return b
 }
 
 // empty appends the frame that says that nothing waits for a.

@@ -556,3 +556,38 @@ func FuzzSleep(f *testing.F) {
 		}
 	})
 }
+
+// TestSleepSecured: a device that sleeps secures its data requests, for one that is not
+// secured teaches nothing where frames must be.
+func TestSleepSecured(t *testing.T) {
+	now := time.Unix(100, 0)
+	cfg := func() *Security {
+		return &Security{Key: keyAll, Level: 5, MinLevel: 5, KeyIDMode: 1, KeyIndex: 1, Counter: 100, Reserved: 1000, Reserve: func(uint32) {}}
+	}
+	s, m := sleepyStation(t, InterfaceConfig{Security: cfg()})
+	s.input(t, now, dataRequest(1, ieee802154.Extended(euiB)))
+	if st := s.Stats(); st.RxDrops[DropSecurityLevel] != 1 || st.Sleepers != 0 {
+		t.Fatalf("%v, %d sleep", dropList(&st.RxDrops), st.Sleepers)
+	}
+	d := newStation(InterfaceConfig{EUI64: euiB, Device: true, Security: cfg(), Sleep: &ieee802154.PollerConfig{Interval: time.Second, FastPolls: -1}})
+	d.SetParent(now, ipv6.EUI64(euiA))
+	for k := range 4 {
+		d.Advance(now)
+		f := d.one(t, now, ieee802154.TxAcked)
+		if len(f) != 1 || !f[0].Security || f[0].Type != ieee802154.TypeCommand || f[0].Sec.FrameCounter != 100+uint32(k) {
+			t.Fatalf("%d: %+v", k, f)
+		}
+		s.input(t, now, bytes.Clone(d.tx[0].Data))
+		for _, b := range s.frames(t, now, ieee802154.TxAcked) {
+			d.input(t, now, b)
+		}
+		if k == 0 {
+			s.Output(now, testUDP(linkTo(euiA, ipv6.EUI64(euiB)), 200), ipv6.EUI64(euiB))
+		}
+		d.one(t, now, ieee802154.TxAcked)
+		now = now.Add(time.Second)
+	}
+	if st := s.Stats(); len(d.got) != 1 || st.DataRequests != 4 || st.IndirectSent < 2 || len(m.addrs) != 0 {
+		t.Errorf("%d packets, %+v", len(d.got), st)
+	}
+}
