@@ -17,19 +17,20 @@ import (
 // prefix; and the proxy for addresses of a mesh inside the link's own prefix. It is a plain
 // machine: not safe for concurrent use, without clock or socket.
 type LAN struct {
-	cache  lanCache
-	cfg    LANConfig
-	out    ipv6.Sender
-	ev     LANEvents
-	log    *slog.Logger
-	rand   *mrand.Rand
-	now    time.Time
-	stats  Stats
-	buf    []byte
-	up     bool
-	dirty  bool      // routes, lists or wake are to be computed again
-	wake   time.Time // what is due besides the neighbor cache
-	params LANParameters
+	cache    lanCache
+	cfg      LANConfig
+	out      ipv6.Sender
+	ev       LANEvents
+	log      *slog.Logger
+	rand     *mrand.Rand
+	now      time.Time
+	stats    Stats
+	buf      []byte
+	up       bool
+	settling bool
+	dirty    bool      // routes, lists or wake are to be computed again
+	wake     time.Time // what is due besides the neighbor cache
+	params   LANParameters
 
 	linkLocal netip.Addr
 	addrs     []lanAddr
@@ -48,9 +49,10 @@ type LAN struct {
 
 	lists lanLists
 
-	rsAt   time.Time
-	rsWait time.Duration
-	rsSent int
+	reachAt time.Time // when ReachableTime is drawn again
+	rsAt    time.Time
+	rsWait  time.Duration
+	rsSent  int
 
 	adv   lanAdvertiser
 	offer lanOffer
@@ -59,6 +61,7 @@ type LAN struct {
 	checkQueue []*lanCheck // in the order of their end
 	redirects  ipv6.TokenBucket
 	warnings   ipv6.TokenBucket
+	conflicts  ipv6.TokenBucket
 }
 
 // NewLAN returns a LAN that sends through out and tells ev; it does nothing before
@@ -87,6 +90,7 @@ func NewLAN(cfg LANConfig, out ipv6.Sender, ev LANEvents) *LAN {
 	l.raRate = ipv6.TokenBucket{Rate: 2, Burst: 16}
 	l.redirects = ipv6.TokenBucket{Rate: 10, Burst: 10}
 	l.warnings = ipv6.TokenBucket{Rate: 1.0 / 60, Burst: 10}
+	l.conflicts = ipv6.TokenBucket{Rate: 1, Burst: 10}
 	l.checks = make(map[netip.Addr]*lanCheck)
 	l.initAdvertiser()
 	return l
@@ -99,7 +103,7 @@ func (l *LAN) Start(now time.Time) {
 		return
 	}
 	l.now, l.up, l.dirty = now, true, true
-	l.setReachable(l.params.ReachableTime)
+	l.setReachable(now, l.params.ReachableTime)
 	if l.cfg.RouterOnly {
 		l.linkLocal = l.cfg.LinkLocal
 	} else {
@@ -145,7 +149,7 @@ func (l *LAN) Stop(now time.Time) {
 		l.removePrefix(now, 0)
 	}
 	l.routes, l.routers, l.dns, l.search, l.nat64 = nil, nil, nil, nil, nil
-	l.offer = lanOffer{}
+	l.offer = lanOffer{kept: l.offer.kept}
 	l.dirty = true
 	l.settle(now)
 	l.addrs = nil
@@ -290,17 +294,18 @@ const maxRounds = 64
 
 // settle brings what depends on the tables up to date, where they changed, and tells.
 func (l *LAN) settle(now time.Time) {
-	if !l.dirty {
+	if !l.dirty || l.settling {
 		return
 	}
+	l.settling = true
 	for n := 0; l.dirty && n < 8; n++ { // each step may change what the one before decided
 		l.dirty = false
-		l.updateLists(now)
 		l.decideOffer(now)
+		l.updateLists(now)
 		l.selectRoutes(now)
 		l.tellAddrs(now)
 	}
-	l.dirty = false
+	l.dirty, l.settling = false, false
 	l.schedule(now)
 }
 
@@ -316,7 +321,7 @@ func (l *LAN) schedule(now time.Time) {
 	}
 	t = earlier(t, l.expiryDue())
 	if l.up {
-		t = earlier(t, l.offerDue(now))
+		t = earlier(earlier(t, l.reachAt), l.offerDue(now))
 	}
 	l.wake = t
 }
@@ -331,12 +336,16 @@ func (l *LAN) Stats() Stats {
 	return s
 }
 
+// SetProxy changes who knows the addresses that are answered for; nil: none are.
+func (l *LAN) SetProxy(p Proxy) { l.cfg.Proxy = p }
+
 // Parameters returns what routers announced of the link.
 func (l *LAN) Parameters() LANParameters { return l.params }
 
 // setReachable makes d the base of ReachableTime (RFC 4861 section 6.3.2: a random factor
 // of 0.5 to 1.5).
-func (l *LAN) setReachable(d time.Duration) {
+func (l *LAN) setReachable(now time.Time, d time.Duration) {
+	l.reachAt = now.Add(reachableRenew)
 	l.cache.reachable = d/2 + time.Duration(l.rand.Int64N(int64(d)+1))
 }
 

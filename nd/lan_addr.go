@@ -220,7 +220,7 @@ func (l *LAN) regenerate(now time.Time, a *lanAddr) {
 
 // form makes an address in prefix p by autoconfiguration (RFC 4862 section 5.5.3).
 func (l *LAN) form(now time.Time, p netip.Prefix, preferred, valid time.Time, offered bool, delay time.Duration) *lanAddr {
-	if len(l.addrs) >= l.cfg.Limits.Addresses {
+	if len(l.addrs) >= l.cfg.Limits.Addresses && !l.evictAddr(now) {
 		l.stats.Dropped[DropTableFull]++
 		return nil
 	}
@@ -235,6 +235,26 @@ func (l *LAN) form(now time.Time, p netip.Prefix, preferred, valid time.Time, of
 		l.startDAD(now, n, delay)
 	}
 	return n
+}
+
+// evictAddr removes an address that was formed from a prefix of which no router that answers
+// speaks any more, and reports whether there was one.
+func (l *LAN) evictAddr(now time.Time) bool {
+	i := slices.IndexFunc(l.addrs, func(a lanAddr) bool {
+		return !a.static && !a.offered && a.addr != l.linkLocal && !slices.ContainsFunc(l.prefixes, func(p lanPrefix) bool {
+			return p.prefix == a.prefix && !l.gone(p.via)
+		})
+	})
+	if i < 0 {
+		return false
+	}
+	told := l.addrs[i].told
+	l.addrs = slices.Delete(l.addrs, i, i+1)
+	if told.State != AddressRemoved {
+		told.State = AddressRemoved
+		l.ev.AddressChanged(now, told)
+	}
+	return true
 }
 
 // AddAddress gives the link an address by configuration or from DHCPv6: p is the address

@@ -168,6 +168,16 @@ func (l *LAN) SetDNS(now time.Time, servers []netip.Addr, search []string) {
 	l.settle(now)
 }
 
+// SetNAT64 changes the NAT64 prefix announced (RFC 8781); an invalid one: none.
+func (l *LAN) SetNAT64(now time.Time, p netip.Prefix) {
+	l.now = now
+	if p != l.cfg.NAT64 {
+		l.cfg.NAT64 = p
+		l.advertiseChange(now)
+		l.settle(now)
+	}
+}
+
 // SetRouterLifetime makes us a default router, or with 0 no longer one (RFC 4861 section
 // 6.2.5).
 func (l *LAN) SetRouterLifetime(now time.Time, d time.Duration, pref Preference) {

@@ -323,10 +323,10 @@ func (c *lanCache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner i
 	return e.ll, nil
 }
 
-// start begins to resolve dst, which has no entry, on behalf of p; p may be empty. Routers
-// have resolution slots and time of their own.
+// start begins to resolve dst, which has no entry, on behalf of p; a router on
+// behalf of nothing, with a slot of its own.
 func (c *lanCache) start(now time.Time, dst netip.Addr, p ipv6.Packet, owner int, router bool) error {
-	if !router && (c.incomplete.n >= c.limits.Incomplete || len(p) > 0 && c.holding >= c.limits.Held || !c.rate.Take(now)) {
+	if !router && (c.incomplete.n >= c.limits.Incomplete || c.holding >= c.limits.Held || !c.rate.Take(now)) {
 		return DropResolveLimit
 	}
 	e := &lanEntry{addr: dst, state: stateIncomplete, listed: router, router: router, probes: 1}
@@ -334,7 +334,7 @@ func (c *lanCache) start(now time.Time, dst netip.Addr, p ipv6.Packet, owner int
 	c.place(e)
 	c.timers.Set(e, now.Add(c.retrans))
 	var err error
-	if len(p) > 0 {
+	if !router {
 		err = c.hold(now, e, p, owner)
 	}
 	c.solicit(now, dst, ipv6.LinkAddr{})

@@ -343,7 +343,17 @@ func TestLANFloods(t *testing.T) {
 			t.Errorf("own address %v lost", a.Addr)
 		}
 	}
-	if ras := n.take(typeRouterAdvertisement); len(ras) > 20*11+40 {
+	// A router that comes after all that is taken, with its prefix and DNS server.
+	fresh := netip.MustParsePrefix("2001:db8:f00d::/64")
+	w.answer(map[netip.Addr]ipv6.LinkAddr{otherLL: otherMAC, hostLL: hostMAC})
+	ras := n.take(typeRouterAdvertisement)
+	w.run(10 * second)
+	w.inject(n, lanRA(hostLL, hostMAC, 1800, pio(fresh, 9000, 9000), AppendRDNSS(nil, 600, []netip.Addr{hostLL})), hostMAC)
+	w.run(3 * second)
+	if !n.onLink[fresh] || n.addrs[ipv6.WithIID(fresh, n.nd.stableIID(fresh, 0))].State != AddressPreferred || n.dns[len(n.dns)-1] != hostLL {
+		t.Errorf("the tables are full of what does not answer: %v %v", n.addrs, n.dns)
+	}
+	if len(ras) > 20*11+40 {
 		t.Errorf("%d advertisements in half a minute", len(ras))
 	}
 	st := n.nd.Stats()

@@ -26,7 +26,7 @@ func (l *LAN) source() netip.Addr { return l.LinkLocal() }
 func (l *LAN) sendNS(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
 	src := l.source()
 	if !src.IsValid() {
-		return // "the target of a solicitation from :: would take it for DAD"
+		return // from "::" it would be taken for duplicate address detection
 	}
 	b, _ := NeighborSolicitation{Target: target}.AppendBinary(begin(l.buf[:0]))
 	b = AppendLinkAddr(b, OptionSourceLinkAddr, l.cfg.LinkAddr)
@@ -104,8 +104,7 @@ func (l *LAN) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		if l.checks[msg.Target] != nil {
 			return DropNotOurs // not before it is known to be unique
 		}
-		// "The Override flag ... of a proxy advertisement MUST be clear" in effect: an answer
-		// of the node itself prevails (RFC 4861 section 7.2.8, RFC 8929 section 9.2).
+		// Without the O flag: an answer of the node itself prevails (RFC 4861 section 7.2.8).
 		na.Override = false
 		from = l.source()
 	default:
@@ -185,9 +184,8 @@ func (l *LAN) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta, ow
 		return DropSource
 	case own != nil && own.usable():
 		// Defended to all nodes: the claimant has no address (RFC 4861 section 7.2.4).
-		l.stats.Conflicts++
 		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Override: true, Target: msg.Target}, msg.Target, allNodes, ipv6.LinkAddr{})
-		l.ev.Conflict(now, msg.Target, m.LinkSrc)
+		l.conflict(now, msg.Target, m.LinkSrc)
 		return DropConflict
 	case own == nil && l.checks[msg.Target] != nil:
 		c := l.checks[msg.Target]
@@ -201,9 +199,8 @@ func (l *LAN) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta, ow
 		if !src.IsValid() {
 			return DropNotOurs
 		}
-		l.stats.Conflicts++
 		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Target: msg.Target}, src, allNodes, ipv6.LinkAddr{})
-		l.ev.Conflict(now, msg.Target, m.LinkSrc)
+		l.conflict(now, msg.Target, m.LinkSrc)
 		return DropConflict
 	}
 	return nil // nobody here minds
@@ -271,8 +268,11 @@ func (l *LAN) handleNA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	return err
 }
 
-// conflict notes that another node uses an address that is ours or proxied for.
+// conflict notes that another node uses an address that is ours or proxied for. All are
+// counted, and the owner is told at a limited rate.
 func (l *LAN) conflict(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
 	l.stats.Conflicts++
-	l.ev.Conflict(now, a, ll)
+	if l.conflicts.Take(now) {
+		l.ev.Conflict(now, a, ll)
+	}
 }

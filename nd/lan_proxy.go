@@ -31,7 +31,7 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 	case !isUnicast(addr) || addr.IsLinkLocalUnicast() || l.addr(addr) != nil:
 		return DropTarget
 	case l.checks[addr] != nil:
-		return nil
+		return nil // under way
 	case !check:
 		l.announce(now, addr)
 		return nil

@@ -18,7 +18,8 @@ const (
 	minInterval    = 4 * time.Second // RTR_SOLICITATION_INTERVAL, IRT of RFC 7559
 	maxSolicit     = time.Hour       // MRT of RFC 7559
 	routerKeepTime = 30 * time.Minute
-	maxLANServers  = 8 // DNS servers, NAT64 prefixes and domains are kept up to so many each
+	reachableRenew = 2 * time.Hour // "at least every few hours" (RFC 4861 section 6.3.4)
+	maxLANServers  = 8             // DNS servers, NAT64 prefixes and domains are kept up to so many each
 )
 
 // A lanRouter is another router on the link.
@@ -207,6 +208,13 @@ func (l *LAN) addRouter(now time.Time, a netip.Addr) *lanRouter {
 // alive reports whether the router answers solicitations, as far as is known.
 func (r *lanRouter) alive() bool { return r.entry != nil && !r.entry.dead && r.entry.usable() }
 
+// gone reports whether the router a is not known any more or does not answer: what it
+// announced makes room for others.
+func (l *LAN) gone(a netip.Addr) bool {
+	r := l.router(a)
+	return r == nil || !r.alive()
+}
+
 // watch has the reachability of a router known: it is solicited when it is new.
 func (l *LAN) watch(now time.Time, r *lanRouter) {
 	if !l.up || !l.source().IsValid() {
@@ -258,7 +266,7 @@ func (l *LAN) takeParameters(now time.Time, msg RouterAdvertisement) {
 	if msg.ReachableTime != 0 {
 		if d := min(max(time.Duration(msg.ReachableTime)*time.Millisecond, minReachable), maxReachable); d != l.params.ReachableTime {
 			l.params.ReachableTime = d
-			l.setReachable(d)
+			l.setReachable(now, d)
 		}
 	}
 	if msg.RetransTimer != 0 {
@@ -322,11 +330,7 @@ func (l *LAN) takePrefix(now time.Time, r *lanRouter, pio PrefixInfo, multicast 
 func (l *LAN) addPrefix(now time.Time, p netip.Prefix, via netip.Addr) int {
 	if len(l.prefixes) >= l.cfg.Limits.Prefixes && via.IsValid() {
 		i := slices.IndexFunc(l.prefixes, func(x lanPrefix) bool {
-			if !x.via.IsValid() {
-				return false
-			}
-			r := l.router(x.via)
-			return r == nil || !r.alive()
+			return x.via.IsValid() && l.gone(x.via)
 		})
 		if i < 0 {
 			return -1
@@ -424,7 +428,14 @@ func (l *LAN) takeServer(_ time.Time, via, a netip.Addr, until time.Time, gone b
 	case gone || !isUnicast(a):
 	case i >= 0:
 		l.dns[i].until = until
-	case len(l.dns) < maxLANServers:
+	default:
+		if len(l.dns) >= maxLANServers {
+			l.dns = slices.DeleteFunc(l.dns, func(s lanServer) bool { return l.gone(s.via) })
+		}
+		if len(l.dns) >= maxLANServers {
+			l.stats.Dropped[DropTableFull]++
+			return
+		}
 		l.dns = append(l.dns, lanServer{a, via, until})
 	}
 }
@@ -437,7 +448,14 @@ func (l *LAN) takeDomain(_ time.Time, via netip.Addr, name string, until time.Ti
 	case gone:
 	case i >= 0:
 		l.search[i].until = until
-	case len(l.search) < maxLANServers:
+	default:
+		if len(l.search) >= maxLANServers {
+			l.search = slices.DeleteFunc(l.search, func(s lanDomain) bool { return l.gone(s.via) })
+		}
+		if len(l.search) >= maxLANServers {
+			l.stats.Dropped[DropTableFull]++
+			return
+		}
 		l.search = append(l.search, lanDomain{name, via, until})
 	}
 }
@@ -451,13 +469,23 @@ func (l *LAN) takeNAT64(now time.Time, via netip.Addr, x PREF64) {
 	case x.Lifetime == 0:
 	case i >= 0:
 		l.nat64[i].until = until
-	case len(l.nat64) < maxLANServers:
+	default:
+		if len(l.nat64) >= maxLANServers {
+			l.nat64 = slices.DeleteFunc(l.nat64, func(s lanNAT64) bool { return l.gone(s.via) })
+		}
+		if len(l.nat64) >= maxLANServers {
+			l.stats.Dropped[DropTableFull]++
+			return
+		}
 		l.nat64 = append(l.nat64, lanNAT64{x.Prefix, via, until})
 	}
 }
 
 // expire lets go of what routers announced and whose lifetime is over.
 func (l *LAN) expire(now time.Time) {
+	if l.up && over(l.reachAt, now) {
+		l.setReachable(now, l.params.ReachableTime)
+	}
 	for i := 0; i < len(l.prefixes); i++ {
 		if over(l.prefixes[i].valid, now) {
 			l.removePrefix(now, i)

@@ -114,7 +114,7 @@ func (l *LAN) selectRoutes(now time.Time) {
 	if !l.cfg.AcceptRouter {
 		return
 	}
-	for i := range l.routes {
+	for i := 0; i < len(l.routes); i++ {
 		r := &l.routes[i]
 		if slices.ContainsFunc(l.routes[:i], func(x lanRoute) bool { return x.prefix == r.prefix }) {
 			continue // done with the first
@@ -220,7 +220,7 @@ func (l *LAN) updateLists(now time.Time) {
 	}
 	var m, o bool
 	for i := range l.routers {
-		if r := &l.routers[i]; !r.stub {
+		if r := &l.routers[i]; !r.stub && r.alive() {
 			m, o = m || r.managed, o || r.other
 		}
 	}
@@ -298,7 +298,7 @@ func (l *LAN) handleRedirect(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if msg.Target != msg.Destination && !msg.Target.IsLinkLocalUnicast() {
 		return DropTarget
 	}
-	if l.addr(msg.Target) != nil || l.proxied(msg.Target) || l.proxied(msg.Destination) {
+	if l.addr(msg.Target) != nil || l.addr(msg.Destination) != nil || l.proxied(msg.Target) || l.proxied(msg.Destination) {
 		return DropTarget
 	}
 	if tll := msg.Options.LinkAddr(OptionTargetLinkAddr, 6); !tll.IsZero() && !tll.IsGroup() && tll != l.cfg.LinkAddr {
