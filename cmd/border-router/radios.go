@@ -67,12 +67,41 @@ The exit status is 1 where no radio was found.`,
 			return nil
 		},
 	}
+	cmd.ValidArgsFunction = completePorts
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.BoolVar(&list, "list", false, "list the ports and who has them open, and touch none")
 	f.BoolVar(&noNoise, "no-noise", false, "do not have radios measure the noise on each channel")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// completePorts completes the path of a port, with what is plugged in there beside it, or the
+// beginning of a URL. It touches no port.
+func completePorts(_ *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+	return portCompletions(discover.System{}, start), cobra.ShellCompDirectiveNoSpace
+}
+
+func portCompletions(system discover.System, start string) []string {
+	var out []string
+	add := func(text, what string) {
+		if strings.HasPrefix(text, start) {
+			out = append(out, text+"\t"+what)
+		}
+	}
+	for _, p := range system.Ports() {
+		add(p.Path, p.String())
+		if p.ByID != "" {
+			add(p.ByID, p.String())
+		}
+	}
+	for _, name := range system.Interfaces() {
+		add("wpan://"+name, protocolText[discover.WPAN])
+	}
+	add("spinel+tcp://", "OpenThread RCP behind a TCP port")
+	add("slip+tcp://", "slip-radio behind a TCP port")
+	add("zep://", "frames in UDP")
+	return out
 }
 
 func (a *app) printJSON(v any) error {

@@ -175,6 +175,18 @@ func TestFindRadios(t *testing.T) {
 	}
 }
 
+func TestCompletePorts(t *testing.T) {
+	s := machineWith(t, map[string]string{"ttyACM0": "/dev/null", "ttyUSB1": "/dev/null"})
+	if got := portCompletions(s, "/dev/ttyA"); len(got) != 1 || got[0] != "/dev/ttyACM0\t" {
+		t.Errorf("%q", got)
+	}
+	if got := portCompletions(s, "sp"); len(got) != 1 || !strings.HasPrefix(got[0], "spinel+tcp://\t") {
+		t.Errorf("%q", got)
+	}
+	_, out, _ := command(t.Context(), "__complete", "scan", "zep")
+	want(t, out, "zep://\tframes in UDP")
+}
+
 func TestAutoSettings(t *testing.T) {
 	for _, tt := range []struct{ line, errs string }{
 		{"config --check --radio auto --radio auto?channel=15", "may stand there once"},

@@ -63,6 +63,7 @@ is said. A ZEP hub is asked as one of its nodes would. Radios of the kernel cann
 			return nil
 		},
 	}
+	cmd.ValidArgsFunction = completePorts
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&channels, "channels", channels, "channels, a `LIST` such as 15,20,25-26")

@@ -193,23 +193,28 @@ func (e *examination) permission(name, path string) {
 		e.ok(name, "this user may not open %s; the running router may", path)
 		return
 	}
-	group, member := "dialout", false
-	var st unix.Stat_t
-	if unix.Stat(e.sys.path(path), &st) == nil {
-		if g, err := user.LookupGroupId(strconv.Itoa(int(st.Gid))); err == nil && st.Gid != 0 {
-			group = g.Name
-		}
-	}
 	who := "$USER"
-	if u, err := user.Current(); err == nil {
+	u, err := user.Current()
+	if err == nil {
 		who = u.Username
-		if ids, err := u.GroupIds(); err == nil {
-			member = st.Gid != 0 && slices.Contains(ids, strconv.Itoa(int(st.Gid)))
-		}
 	}
-	if member {
-		e.add(Fail, name, "log in anew, or: newgrp "+group, "%s: this user is in the group %s, but was not when logging in", path, group)
+	var st unix.Stat_t
+	_ = unix.Stat(e.sys.path(path), &st) // zero is the group of root
+	const wanted = "dialout"
+	group := strconv.Itoa(int(st.Gid))
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	if st.Gid == 0 || st.Mode&0o060 != 0o060 {
+		e.add(Fail, name, fmt.Sprintf("sudo chgrp %s %s && sudo chmod g+rw %s && sudo usermod -aG %s %s, then log in anew; or run it as root", wanted, path, path, wanted, who),
+			"%s: permission denied (group %s, mode %04o: for root alone)", path, group, st.Mode&0o7777)
 		return
+	}
+	if u != nil {
+		if ids, err := u.GroupIds(); err == nil && slices.Contains(ids, strconv.Itoa(int(st.Gid))) {
+			e.add(Fail, name, "log in anew, or: newgrp "+group, "%s: this user is in the group %s, but was not when logging in", path, group)
+			return
+		}
 	}
 	e.add(Fail, name, fmt.Sprintf("sudo usermod -aG %s %s, then log in anew; of a service: SupplementaryGroups=%s", group, who, group),
 		"%s: permission denied (its group is %s)", path, group)
