@@ -14,6 +14,7 @@ type dongleConfig struct {
 	Radio    config.Radio // the air
 	EUI64    config.EUI64 // 0: made up
 	Link     string       // symbolic link to the port; empty: none
+	Baud     int          // pace of the port, bit/s; 0: none
 }
 
 var dongleProtocols = []string{"spinel", "slip", "6lbr", "serialradio"}
@@ -39,6 +40,9 @@ program that drives such dongles, can be tried on it.`,
 			if !known {
 				return usageError(cmd, fmt.Errorf("--protocol %q: want spinel, slip, 6lbr or serialradio", c.Protocol))
 			}
+			if c.Baud != 0 && (c.Baud < 1200 || c.Baud > 10_000_000) {
+				return usageError(cmd, fmt.Errorf("--baud %d: want 1200 to 10000000, or 0 for no pace", c.Baud))
+			}
 			return ended(cmd.Context(), runDongle(cmd.Context(), c, a.out))
 		},
 	}
@@ -48,5 +52,6 @@ program that drives such dongles, can be tried on it.`,
 	f.Var(config.Var(&c.Radio, ""), "zep", "the medium, a radio `URL` of a ZEP client")
 	f.Var(config.Var(&c.EUI64, ""), "eui64", "EUI-64 of the dongle (default: a new one each time)")
 	f.StringVar(&c.Link, "link", "", "make a symbolic link at `PATH` to the port")
+	f.IntVar(&c.Baud, "baud", 0, "pace of the port in `BIT/S`, as of a real serial line; 0: as fast as it goes")
 	return cmd
 }

@@ -65,7 +65,7 @@ func runDongle(ctx context.Context, c dongleConfig, out io.Writer) error {
 	fmt.Fprintf(out, "%s dongle on %s, channel %d, PAN 0x%04x; Ctrl-C ends it\n", c.Protocol, port.Path, air.Channel(), u.Settings().PAN)
 	fmt.Fprintf(out, "  border-router run --radio '%s://%s?channel=%d&pan=0x%04x'\n", scheme, path, air.Channel(), u.Settings().PAN)
 	served := make(chan error, 1)
-	go func() { served <- firmware.Serve(port) }()
+	go func() { served <- firmware.Serve(dongle.Paced(port, c.Baud)) }()
 	select {
 	case <-ctx.Done():
 		err = nil

@@ -22,7 +22,7 @@ type Line interface {
 // The pauses of [Supervise].
 const (
 	BackoffMin = 100 * time.Millisecond
-	BackoffMax = 2 * time.Second
+	BackoffMax = time.Second
 	// Stable is how long a radio must have been up for its loss to be followed by an attempt
 	// at once.
 	Stable = time.Second

@@ -20,7 +20,7 @@ const probeWait = time.Second
 // dial opens the line that c names.
 func (c *Config) dial(ctx context.Context) (Line, error) {
 	if c.Addr != "" {
-		ctx, cancel := context.WithTimeout(ctx, driver.BackoffMax)
+		ctx, cancel := context.WithTimeout(ctx, 2*driver.BackoffMax)
 		defer cancel()
 		return serial.Dial(ctx, c.Addr)
 	}
