@@ -184,8 +184,12 @@ func TestSupervise(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		cancel()
 		synctest.Wait()
-		ms := time.Millisecond
-		want := []time.Duration{0, 100 * ms, 300 * ms, 700 * ms, 1500 * ms, 3100 * ms, 5100 * ms, 65100 * ms, 65200 * ms, 65400 * ms}
+		want := []time.Duration{0}
+		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32} {
+			want = append(want, want[len(want)-1]+min(wait*driver.BackoffMin, driver.BackoffMax))
+		}
+		up := want[len(want)-1] + time.Minute
+		want = append(want, up, up+driver.BackoffMin, up+3*driver.BackoffMin)
 		if len(at) < len(want) || !slices.Equal(at[:len(want)], want) {
 			t.Errorf("tried at %v\nwant %v", at, want)
 		}

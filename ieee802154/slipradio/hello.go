@@ -62,7 +62,7 @@ func (s *session) findRate() (baud int, err error) {
 		}
 		heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.back()))
 	}
-	return 0, fmt.Errorf("no answer: %s; is this a radio with %s firmware, and is the rate another (baud=) or flow control needed (flow=rtscts)?",
+	return 0, fmt.Errorf("no answer: %s; is this a radio with %s firmware, and is the bit rate another (baud=) or flow control needed (flow=rtscts)?",
 		strings.Join(heard, ", "), firmware(r.cfg.Dialect))
 }
 

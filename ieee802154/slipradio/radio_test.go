@@ -15,11 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"border-router/ieee802154"
 	"border-router/ieee802154/slipradio"
 	"border-router/internal/dongle"
+	"border-router/internal/serial"
 	"border-router/zep"
 )
 
@@ -28,56 +27,6 @@ const (
 	nodeEUI   = 0x00124b0000000002
 	testPAN   = 0xbeef
 )
-
-// openPTY returns both ends of a pseudo terminal in raw mode, as a serial line is.
-func openPTY(t testing.TB) (master *os.File, slave string) {
-	t.Helper()
-	m, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		t.Skipf("no pseudo terminals here: %v", err)
-	}
-	c, err := m.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n int
-	_ = c.Control(func(fd uintptr) {
-		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
-			n, err = unix.IoctlGetInt(int(fd), unix.TIOCGPTN)
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m, fmt.Sprintf("/dev/pts/%d", n)
-}
-
-// openTTY opens a terminal in raw mode.
-func openTTY(name string) (io.ReadWriteCloser, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	c, err := f.SyscallConn()
-	if err == nil {
-		err2 := c.Control(func(fd uintptr) {
-			var tio *unix.Termios
-			if tio, err = unix.IoctlGetTermios(int(fd), unix.TCGETS); err != nil {
-				return
-			}
-			tio.Iflag, tio.Oflag, tio.Lflag = 0, 0, 0
-			tio.Cflag = unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B115200
-			tio.Cc[unix.VMIN], tio.Cc[unix.VTIME] = 1, 0
-			err = unix.IoctlSetTermios(int(fd), unix.TCSETS, tio)
-		})
-		err = errors.Join(err, err2)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
 
 // A bench is a node on the air, an emulated dongle, and what the dongle's line is.
 type bench struct {
@@ -150,18 +99,15 @@ func newBench(t testing.TB, tcp bool, cfg dongle.SlipConfig) *bench {
 			}(l, served)
 			return
 		}
-		var m *os.File
-		m, tty = openPTY(t)
-		keep, err := openTTY(tty) // without a slave, reading the master fails
+		p, err := dongle.OpenPTY()
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		line = m
+		tty, line = p.Path, p
 		go func(served chan struct{}) {
 			defer close(served)
-			_ = b.dongle.Serve(m)
-			keep.Close()
+			_ = b.dongle.Serve(p)
 		}(served)
 	}
 	b.unplug = func() {
@@ -193,7 +139,7 @@ func newBench(t testing.TB, tcp bool, cfg dongle.SlipConfig) *bench {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", name)
 		}
-		return openTTY(name)
+		return serial.Open(serial.Config{Path: name})
 	}
 	t.Cleanup(b.unplug)
 	return b
