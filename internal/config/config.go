@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"border-router/router"
 )
 
 // A Config is everything that a router can be told. [Default] returns the defaults; they
@@ -24,6 +26,9 @@ type Config struct {
 	MAC       MAC            `toml:"mac"`
 	Security  Security       `toml:"security"`
 	ICMP      ICMP           `toml:"icmp"`
+	LAN       LAN            `toml:"lan"`
+	DHCP      DHCP           `toml:"dhcp"`
+	Multicast Multicast      `toml:"multicast"`
 	Filters   Filters        `toml:"filters"`
 	Capture   Capture        `toml:"capture"`
 }
@@ -91,9 +96,48 @@ type ICMP struct {
 	Burst int `toml:"burst" range:"1..100000"`
 }
 
+// LAN is the Ethernet link of the uplink: with an ethernet or TAP uplink the link itself,
+// with a TUN the interface on which the mesh is announced beside the kernel.
+type LAN struct {
+	Interface      Interface     `toml:"interface" flag:"lan"` // with a TUN uplink; empty: none
+	Advertise      bool          `toml:"advertise"`
+	RouterLifetime time.Duration `toml:"router_lifetime" range:"0s..18h12m15s"` // 0: not a default router
+	RouteLifetime  time.Duration `toml:"route_lifetime" range:"1m..infinite"`
+	RAInterval     time.Duration `toml:"ra_interval" range:"4s..30m"` // MaxRtrAdvInterval
+	OfferPrefix    bool          `toml:"offer_prefix"`
+	AcceptRA       bool          `toml:"accept_ra"`
+	NDProxy        bool          `toml:"ndproxy" flag:"ndproxy"`
+}
+
+// DHCP is what is asked of DHCPv6 servers on the uplink, and given to nodes (RFC 8415).
+type DHCP struct {
+	Client      DHCPClient    `toml:"client"`
+	Delegation  Switch        `toml:"delegation"`
+	Hint        PrefixHint    `toml:"hint"` // of the delegated prefix
+	RapidCommit bool          `toml:"rapid_commit"`
+	Server      DHCPServer    `toml:"server"`
+	Relay       []netip.Addr  `toml:"relay"` // servers; at most 4
+	SNTP        []netip.Addr  `toml:"sntp"`  // at most 4
+	Lifetime    time.Duration `toml:"lifetime" range:"1m..infinite"`
+}
+
+// Multicast is how packets to groups of larger than link scope are forwarded (RFC 4605).
+type Multicast struct {
+	Forward       bool          `toml:"forward"`
+	Rate          int           `toml:"rate" range:"0..100000"` // a second, into each mesh; 0: no limit
+	Burst         int           `toml:"burst" range:"1..100000"`
+	Unicasts      int           `toml:"unicasts" range:"0..64"` // listeners that are each sent a copy
+	Realm         bool          `toml:"realm"`                  // realm-local groups too
+	QueryInterval time.Duration `toml:"query_interval" range:"0s..1h"`
+	MaxGroups     int           `toml:"max_groups" range:"1..10000"` // per mesh port
+}
+
 // Filters says what is not forwarded.
 type Filters struct {
-	Ingress bool `toml:"ingress"`
+	Ingress  bool         `toml:"ingress"`
+	Rules    []FilterRule `toml:"rules" flag:"filter"`
+	Default  FilterAction `toml:"default" flag:"filter-default"`
+	ClampMSS bool         `toml:"clamp_mss"`
 }
 
 // Capture bounds what one reader of the capture may fall behind.
@@ -140,8 +184,17 @@ func Default() *Config {
 		MAC:      MAC{Retries: 3, Pace: true},
 		Security: DefaultSecurity(),
 		ICMP:     ICMP{Rate: 100, Burst: 20},
-		Filters:  Filters{Ingress: true},
-		Capture:  Capture{Buffer: 4096},
+		LAN: LAN{
+			Advertise:     true,
+			RouteLifetime: 30 * time.Minute,
+			RAInterval:    200 * time.Second,
+			OfferPrefix:   true,
+			AcceptRA:      true,
+		},
+		DHCP:      DHCP{Client: DHCPClientAuto, Delegation: SwitchAuto, RapidCommit: true, Server: DHCPServerStateless, Lifetime: 24 * time.Hour},
+		Multicast: Multicast{Forward: true, Rate: 20, Burst: 40, Unicasts: 2, MaxGroups: 256},
+		Filters:   Filters{Ingress: true, Default: FilterAction(router.Accept)},
+		Capture:   Capture{Buffer: 4096},
 	}
 }
 
@@ -212,6 +265,7 @@ func (c *Config) Check() error {
 			FormatDuration(c.Lowpan.QueueTarget), FormatDuration(c.Lowpan.QueueInterval))
 	}
 	c.Security.check(fail)
+	c.checkUplink(fail)
 	return errors.Join(errs...)
 }
 

@@ -54,50 +54,6 @@ func (r Radio) IsAuto() bool { return radios.IsAuto(string(r)) }
 // MarshalText returns the URL.
 func (r Radio) MarshalText() ([]byte, error) { return []byte(r), nil }
 
-// UplinkKind says what the host port is.
-type UplinkKind uint8
-
-// The kinds of uplink.
-const (
-	UplinkTUN  UplinkKind = iota + 1 // a TUN device of the kernel, which owns our addresses
-	UplinkUser                       // a TCP/IP stack inside the process; needs no privilege
-)
-
-// An Uplink is the host port: "tun://NAME" or "user:".
-type Uplink struct {
-	Kind UplinkKind
-	Name string // of the TUN device: 1 to 15 bytes (IFNAMSIZ)
-}
-
-// String returns the URL.
-func (u Uplink) String() string {
-	switch u.Kind {
-	case UplinkTUN:
-		return "tun://" + u.Name
-	case UplinkUser:
-		return "user:"
-	}
-	return ""
-}
-
-// MarshalText returns the URL.
-func (u Uplink) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
-
-// UnmarshalText reads the URL.
-func (u *Uplink) UnmarshalText(b []byte) error {
-	const want = `want "tun://NAME" with a device name of 1 to 15 characters, or "user:"`
-	s := string(b)
-	switch name, ok := strings.CutPrefix(s, "tun://"); {
-	case s == "user:", s == "user://":
-		*u = Uplink{Kind: UplinkUser}
-		return nil
-	case ok && validDevice(name):
-		*u = Uplink{Kind: UplinkTUN, Name: name}
-		return nil
-	}
-	return errors.New(want)
-}
-
 // validDevice reports whether the kernel takes name for a network device (dev_valid_name),
 // and whether it needs no escaping in a URL.
 func validDevice(name string) bool {
