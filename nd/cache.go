@@ -105,6 +105,7 @@ type cache struct {
 	solicit func(now time.Time, target netip.Addr, ll ipv6.LinkAddr) // zero ll: multicast
 	failed  func(now time.Time, e *entry)                            // NUD gave up on e; may be nil
 	dropped func(n *node)                                            // n is forgotten; may be nil
+	linked  func(addr netip.Addr, ll ipv6.LinkAddr)                  // its link-layer address has changed; may be nil
 
 	entries    table
 	nodes      map[ipv6.LinkAddr]*node
@@ -194,6 +195,9 @@ func (c *cache) setLink(e *entry, ll ipv6.LinkAddr) {
 		}
 	}
 	e.ll, e.node = ll, nil
+	if c.linked != nil {
+		c.linked(e.addr, ll)
+	}
 	if !ll.IsZero() {
 		n := c.nodeOf(ll)
 		if n.refs == 0 {

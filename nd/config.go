@@ -97,6 +97,7 @@ type RouterConfig struct {
 	MTU               int             // of the MTU option, in bytes; 0 means 1280, negative: no option
 	RouterLifetime    time.Duration   // 1800 s (RFC 4861 section 6.2.1); at most 65535 s
 	CurHopLimit       uint8           // 64
+	Managed, Other    bool            // M and O flags: addresses, or other configuration, by DHCPv6
 	ReachableTime     time.Duration   // announced and used; 30 s (RFC 4861 section 10), announced only where set
 	RetransTimer      time.Duration   // announced and used; 1 s (RFC 4861 section 10), announced only where set
 

@@ -26,6 +26,9 @@ type Router struct {
 	stats Stats
 	buf   []byte // the message being built
 
+	// Until when the prefix may be announced as preferred and valid; zero: no bound.
+	preferredUntil, validUntil time.Time
+
 	old        []oldPrefix // deprecated, most recent first
 	nodeTimers timerq.Queue[*node]
 	raAt       time.Time // next multicast RA
@@ -86,6 +89,9 @@ func NewRouter(cfg RouterConfig, out ipv6.Sender, ev Events) *Router {
 	c.Contexts = slices.Clone(c.Contexts)
 	c.RDNSS = slices.Clone(c.RDNSS)
 	r.cache.init(ev, cfg.Limits, cfg.LinkAddr)
+	if le, ok := ev.(LinkEvents); ok {
+		r.cache.linked = le.Linked
+	}
 	if c.ReachableTime > 0 {
 		r.reachable = c.ReachableTime
 	}

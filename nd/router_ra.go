@@ -156,7 +156,8 @@ func (r *Router) tookPrefix(now time.Time, n *node, a netip.Addr) {
 
 // refreshInterval is how often a node that does not ask is sent an RA.
 func (r *Router) refreshInterval() time.Duration {
-	d := min(r.cfg.RouterLifetime, r.cfg.ValidLifetime) / 3
+	_, valid := r.lifetimes(r.now)
+	d := max(min(r.cfg.RouterLifetime, valid)/3, time.Second)
 	return d - time.Duration(r.rand.Int64N(int64(d/10)+1))
 }
 
@@ -223,6 +224,8 @@ func (r *Router) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, n *node
 	c := &r.cfg
 	b, _ := RouterAdvertisement{
 		CurHopLimit:    c.CurHopLimit,
+		Managed:        c.Managed,
+		Other:          c.Other,
 		RouterLifetime: uint16(c.RouterLifetime / time.Second),
 		ReachableTime:  uint32(min(c.ReachableTime/time.Millisecond, math.MaxUint32)),
 		RetransTimer:   uint32(min(c.RetransTimer/time.Millisecond, math.MaxUint32)),
@@ -230,7 +233,8 @@ func (r *Router) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, n *node
 	// RIOT ignores the NA that follows where the RA has no SLLAO.
 	b = AppendLinkAddr(b, OptionSourceLinkAddr, c.LinkAddr)
 	if c.Prefix.IsValid() {
-		pio := PrefixInfo{Prefix: c.Prefix, Autonomous: true, Valid: seconds(c.ValidLifetime), Preferred: seconds(c.PreferredLifetime)}
+		preferred, valid := r.lifetimes(now)
+		pio := PrefixInfo{Prefix: c.Prefix, Autonomous: true, Valid: seconds(valid), Preferred: seconds(preferred)}
 		b, _ = pio.AppendBinary(b)
 		onLink := c.OnLink == OnLinkAlways
 		if c.OnLink == OnLinkAuto {
@@ -353,7 +357,7 @@ func (r *Router) SetPrefix(now time.Time, p netip.Prefix) {
 		r.old = slices.Insert(r.old, 0, oldPrefix{old, now.Add(min(deprecatedLifetime, r.cfg.ValidLifetime))})
 		r.old = r.old[:min(len(r.old), maxOldPrefixes)]
 	}
-	r.cfg.Prefix = p
+	r.cfg.Prefix, r.preferredUntil, r.validUntil = p, time.Time{}, time.Time{}
 	for _, n := range r.nodes {
 		n.usesPrefix = false
 	}
@@ -382,3 +386,22 @@ func (r *Router) SetAddrs(list []netip.Addr) { r.cfg.Addrs = slices.Clone(list) 
 // ABROVersion returns the version in the ABRO, which must not go down over a restart (RFC
 // 6775 section 4.3).
 func (r *Router) ABROVersion() uint32 { return r.cfg.ABROVersion }
+
+// SetLifetimes bounds the lifetimes of the prefix announced by those of what it was cut out
+// of, a delegated prefix say (RFC 9096 section 3.3); the zero Time is no bound. It is not
+// announced by itself.
+func (r *Router) SetLifetimes(preferred, valid time.Time) {
+	r.preferredUntil, r.validUntil = preferred, valid
+}
+
+// lifetimes returns the preferred and the valid lifetime of the prefix to be announced.
+func (r *Router) lifetimes(now time.Time) (preferred, valid time.Duration) {
+	bound := func(d time.Duration, until time.Time) time.Duration {
+		if until.IsZero() {
+			return d
+		}
+		return max(min(d, until.Sub(now)), 0)
+	}
+	valid = bound(r.cfg.ValidLifetime, r.validUntil)
+	return min(bound(r.cfg.PreferredLifetime, r.preferredUntil), valid), valid
+}

@@ -17,9 +17,10 @@ const (
 	RouteDefault                          // the default route of the uplink
 	RouteHost                             // one node, told by a protocol
 	RouteUnreachable                      // packets are refused with ICMPv6 unreachable
+	RouteAdvertised                       // by another router on the link (RFC 4191, redirects)
 )
 
-var routeKindText = [...]string{RouteConnected: "connected", RouteStatic: "static", RouteDefault: "default", RouteHost: "host", RouteUnreachable: "unreachable"}
+var routeKindText = [...]string{RouteConnected: "connected", RouteStatic: "static", RouteDefault: "default", RouteHost: "host", RouteUnreachable: "unreachable", RouteAdvertised: "advertised"}
 
 // String returns the kind as shown to a person.
 func (k RouteKind) String() string {
@@ -114,6 +115,18 @@ func (f *FIB) Remove(p netip.Prefix) bool {
 		return true
 	}
 	return false
+}
+
+// Exact returns the route of exactly this prefix.
+func (f *FIB) Exact(p netip.Prefix) (Route, bool) {
+	p = p.Masked()
+	for i := range f.lengths {
+		if f.lengths[i].bits == p.Bits() {
+			rt, ok := f.lengths[i].routes[addrKey(p.Addr().As16())]
+			return rt, ok
+		}
+	}
+	return Route{}, false
 }
 
 // Lookup returns the route with the longest prefix that contains dst.

@@ -293,6 +293,13 @@ func (l *Link) Unregistered(now time.Time, addr netip.Addr) {
 	}
 }
 
+// Linked passes the event to the configuration's observer.
+func (l *Link) Linked(addr netip.Addr, ll ipv6.LinkAddr) {
+	if l.r.cfg.Linked != nil {
+		l.r.cfg.Linked(l, addr, ll)
+	}
+}
+
 // originator is the owner of packets that the router itself has built: no port received
 // them.
 const originator = -1
@@ -359,4 +366,11 @@ func (l *Link) LinkLocal() netip.Addr {
 
 func (l *Link) ownLinkLocal(a netip.Addr) bool { return slices.Contains(l.linkLocal, a) }
 
-var _ nd.Events = (*Link)(nil)
+var (
+	_ nd.Events     = (*Link)(nil)
+	_ nd.LinkEvents = (*Link)(nil)
+)
+
+// SetLinkLocal changes our link-local addresses on the link. The first is the source of
+// what we send there; with none nothing is sent from it.
+func (l *Link) SetLinkLocal(list []netip.Addr) { l.linkLocal = slices.Clone(list) }

@@ -29,6 +29,9 @@ type Config struct {
 	// Registered and Unregistered, where set, are told of address registrations.
 	Registered   func(now time.Time, l *Link, addr netip.Addr, ll ipv6.LinkAddr)
 	Unregistered func(now time.Time, l *Link, addr netip.Addr)
+	// Linked, where set, is told of the link-layer address of each neighbor of a mesh, and
+	// with the zero LinkAddr that it is not known any more.
+	Linked func(l *Link, addr netip.Addr, ll ipv6.LinkAddr)
 }
 
 // A Router holds ports, the FIB and what they need to forward. It is a plain value that

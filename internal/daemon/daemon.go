@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
+	"border-router/dhcp6"
 	"border-router/internal/api"
 	"border-router/internal/capture"
 	"border-router/internal/config"
@@ -17,6 +20,8 @@ import (
 	"border-router/internal/state"
 	"border-router/internal/tun"
 	"border-router/ipv6"
+	"border-router/mld"
+	"border-router/nd"
 	"border-router/router"
 )
 
@@ -50,6 +55,14 @@ type Daemon struct {
 	tun    *tun.Device
 	stack  *hoststack.Stack
 	server *api.Server
+
+	lan         *lan          // nil: none
+	proxy       *mld.Proxy    // of multicast listeners towards the LAN; nil without one
+	kernel      *kernelRoutes // of the TUN device; nil without one
+	relayConn   *net.UDPConn
+	numbers     []int          // of the meshes, by which subnets are given out
+	own         []netip.Prefix // of the meshes, where nothing is delegated
+	unreachable []netip.Prefix // delegated
 
 	taps   []func(tx bool, p []byte) // of the capture, by port
 	source string                    // of the prefixes: "configured" or "generated"
@@ -92,7 +105,24 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 		return nil, err
 	}
 
+	d.numbers, d.own = numbers, slices.Clone(subnets)
+	if d.delegates() {
+		if r, ok := d.keptLease(); ok {
+			r.Lease.Prefixes = slices.DeleteFunc(r.Lease.Prefixes, func(p dhcp6.Prefix) bool { return !p.Valid.IsZero() && !p.Valid.After(d.started) })
+			for i, s := range d.subnetsOf(r.Lease.Prefixes) {
+				if k := slices.Index(numbers, int(i)); k >= 0 {
+					subnets[k], d.source = s.Prefix, "delegated"
+				}
+			}
+		}
+	}
+	if p, ok := d.keptProxied(); ok {
+		subnets[0], d.source = p, "LAN"
+	}
+
 	d.router = router.New(router.Config{
+		ClampMSS:     cfg.Filters.ClampMSS,
+		Linked:       d.linked,
 		ICMPRate:     cfg.ICMP.Rate,
 		ICMPBurst:    cfg.ICMP.Burst,
 		Logger:       d.log,
@@ -102,6 +132,12 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 	})
 	d.loop = router.NewLoop(d.router)
 
+	if cfg.Uplink.Ethernet() || cfg.LAN.Interface != "" {
+		if err := d.newLAN(); err != nil {
+			return nil, err
+		}
+	}
+	d.router.HandleUDP(dhcpServerPort, d.handleDHCP)
 	for i, url := range cfg.Radios {
 		m, err := d.newMesh(ctx, numbers[i], url, subnets[i], abro, opt.Impair)
 		if err != nil {
@@ -112,7 +148,22 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 	if err := d.openUplink(); err != nil {
 		return nil, err
 	}
+	if d.lan != nil {
+		d.newDHCPClient(d.lan)
+	}
+	if err := d.setRules(); err != nil {
+		return nil, err
+	}
 	return d, nil
+}
+
+// setRules gives the router its packet filter.
+func (d *Daemon) setRules() error {
+	rules := make([]router.Rule, len(d.cfg.Filters.Rules))
+	for i, r := range d.cfg.Filters.Rules {
+		rules[i] = router.Rule(r)
+	}
+	return d.router.SetRules(rules, router.Action(d.cfg.Filters.Default))
 }
 
 func openStore(dir string, log *slog.Logger) (*state.Store, error) {
@@ -126,7 +177,7 @@ func openStore(dir string, log *slog.Logger) (*state.Store, error) {
 func (d *Daemon) openUplink() error {
 	var port router.Port
 	switch d.cfg.Uplink.Kind {
-	case config.UplinkUser:
+	case config.UplinkUser, config.UplinkEthernet, config.UplinkTAP:
 		s, err := hoststack.New(hoststack.Config{Name: "user", MTU: d.cfg.UplinkMTU})
 		if err != nil {
 			return fmt.Errorf("uplink user: %w", err)
@@ -147,7 +198,7 @@ func (d *Daemon) openUplink() error {
 		}
 		for _, m := range d.meshes {
 			cfg.Addresses = append(cfg.Addresses, netip.PrefixFrom(m.addr, 128))
-			cfg.Routes = append(cfg.Routes, m.prefix)
+			cfg.Routes = append(cfg.Routes, m.link.Prefixes()...)
 		}
 		t, err := tun.Open(cfg)
 		if err != nil {
@@ -155,6 +206,12 @@ func (d *Daemon) openUplink() error {
 		}
 		d.tun = t
 		port = t
+		d.kernel = newKernelRoutes(t, func(what string, p netip.Prefix, err error) {
+			d.log.Warn("kernel not told", "what", what, "prefix", p, "err", err)
+		})
+		if err := d.listenRelay(); err != nil {
+			return err
+		}
 	}
 	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress})
 	for _, l := range d.router.Links() {
@@ -205,8 +262,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	switch {
 	case d.tun != nil:
 		d.tun.Start(d.loop.PostUplink, d.host.Deliver)
+		running.Go(func() { d.kernel.run(loopCtx.Done()) })
 	case d.stack != nil:
 		d.stack.Start(d.loop.PostUplink, d.host.Deliver)
+	}
+	d.startMulticast(loopCtx)
+	if d.lan != nil {
+		d.lan.port.Start(d.loop.Post, d.lan.link.Deliver)
 	}
 	serving := make(chan error, 1)
 	go func() { serving <- d.server.Serve() }()
@@ -223,6 +285,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		if err != nil {
 			err = fmt.Errorf("management socket: %w", err)
 		}
+	}
+	if d.lan != nil {
+		stopCtx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		_ = d.do(stopCtx, d.lan.stop)
+		cancel()
 	}
 	// The radios end while the loop still takes what they hand over; the uplink, which may
 	// be held up by a busy mesh, afterwards: it is let go by the end of the loop.
@@ -246,6 +313,12 @@ func (d *Daemon) closeMeshes() {
 
 func (d *Daemon) closeUplink() {
 	var wg sync.WaitGroup
+	if d.relayConn != nil {
+		d.relayConn.Close()
+	}
+	if d.lan != nil {
+		wg.Go(func() { d.lan.port.Close() })
+	}
 	if d.tun != nil {
 		wg.Go(func() { d.tun.Close() })
 	}
@@ -266,6 +339,24 @@ func (d *Daemon) Close() error {
 		return d.store.Close()
 	}
 	return nil
+}
+
+// startMulticast sets listener discovery of the meshes going, with what we listen to.
+func (d *Daemon) startMulticast(ctx context.Context) {
+	if !d.cfg.Multicast.Forward {
+		return
+	}
+	_ = d.do(ctx, func(now time.Time) {
+		for _, m := range d.meshes {
+			m.groups.querier.Start(now)
+			m.link.ListenGroup(ipv6.AllDHCPServers)
+			m.groups.listener.Batch(now, func() {
+				for _, g := range [...]netip.Addr{ipv6.AllRouters, ipv6.AllDHCPServers, nd.SolicitedNode(m.link.LinkLocal())} {
+					_ = m.groups.listener.Join(now, g)
+				}
+			})
+		}
+	})
 }
 
 // Stack returns the user-space host stack, nil where the uplink is another.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"border-router/dhcp6"
 	"border-router/internal/config"
 	"border-router/internal/macsec"
 	"border-router/internal/radios"
@@ -35,6 +36,12 @@ type mesh struct {
 	ghc    bool // RFC 7400 is in use
 	health health
 	news   chan struct{} // health has changed
+
+	groups   *groups
+	server   *dhcp6.Server    // nil: none
+	relay    *dhcp6.Relay     // nil: none
+	contexts [16]netip.Prefix // compression contexts of our own prefixes
+	retired  []retired
 
 	// Who has which address registered, and how many each has. The interface remembers what
 	// those nodes understand, and only of so many.
@@ -162,16 +169,23 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 	})
 	m.pump = lowpan.NewPump(m.iface, m.radio, d.loop.Post)
 	m.link = d.router.AddPort(router.PortConfig{
-		Port:      m.iface,
-		Kind:      router.Mesh,
-		LinkLocal: []netip.Addr{ipv6.LinkLocal(m.lladdr)},
-		Prefixes:  []netip.Prefix{prefix},
-		Ingress:   d.cfg.Filters.Ingress,
-		Machines:  []router.Machine{m.iface},
+		Port:          m.iface,
+		Kind:          router.Mesh,
+		LinkLocal:     []netip.Addr{ipv6.LinkLocal(m.lladdr)},
+		Prefixes:      d.connected(prefix),
+		Ingress:       d.cfg.Filters.Ingress,
+		Machines:      []router.Machine{m.iface, meshWork{d, m}},
+		Realm:         d.realm(uint32(set.PAN) + 2),
+		MulticastRate: unlimited(d.cfg.Multicast.Rate), MulticastBurst: d.cfg.Multicast.Burst, MulticastUnicasts: unlimited(d.cfg.Multicast.Unicasts),
 	})
+	m.groups = d.newGroups(m.link, ipv6.LinkLocal(m.lladdr), true)
+	if d.cfg.Multicast.Forward {
+		m.link.SetMulticast(m.groups)
+	}
 
 	c := d.cfg.ND
 	contexts := []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: c.ContextLifetime}}
+	m.contexts[0] = prefix
 	m.iface.SetContext(0, lowpan.Context{Prefix: prefix, Compress: true})
 	for _, x := range c.Contexts {
 		contexts = append(contexts, nd.ContextOption{ID: int(x.ID), Prefix: x.Prefix, Compress: x.Compress, Lifetime: c.ContextLifetime})
@@ -186,6 +200,8 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		capability |= nd.CapabilityGHC
 	}
 	m.nd = nd.NewRouter(nd.RouterConfig{
+		Managed:           d.cfg.DHCP.Server == config.DHCPServerStateful,
+		Other:             d.cfg.DHCP.Server != config.DHCPServerOff && len(d.cfg.DHCP.SNTP) > 0,
 		Capability:        capability,
 		LinkAddr:          m.lladdr,
 		Addrs:             []netip.Addr{m.addr},
@@ -219,6 +235,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		Name:   m.name,
 	}, m.link, m.link)
 	m.link.SetNeighbors(m.nd)
+	d.serveDHCP(m)
 
 	recs, err := d.store.Registrations(m.name)
 	if err != nil {

@@ -1,0 +1,275 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"border-router/dhcp6"
+	"border-router/internal/config"
+	"border-router/ipv6"
+	"border-router/lowpan"
+	"border-router/nd"
+	"border-router/router"
+)
+
+// retireAfter is how long the prefix that a mesh had before stays reachable: as long as nd
+// announces it as deprecated.
+const retireAfter = 2 * time.Hour
+
+// A retired prefix is one that a mesh has had, and that nodes may still use.
+type retired struct {
+	prefix netip.Prefix
+	addr   netip.Addr // ours in it
+	until  time.Time
+}
+
+// addAddress makes a one of our own, on the host stack too.
+func (d *Daemon) addAddress(a netip.Addr) {
+	d.router.AddAddress(a)
+	if d.kernel != nil {
+		d.kernel.address(a, true)
+	}
+	if d.stack != nil {
+		if err := d.stack.AddAddress(a); err != nil {
+			d.log.Error("address not given to the host stack", "addr", a, "err", err)
+		}
+	}
+}
+
+func (d *Daemon) removeAddress(a netip.Addr) {
+	d.router.RemoveAddress(a)
+	if d.kernel != nil {
+		d.kernel.address(a, false)
+	}
+	if d.stack != nil {
+		if err := d.stack.RemoveAddress(a); err != nil {
+			d.log.Error("address not taken from the host stack", "addr", a, "err", err)
+		}
+	}
+}
+
+// setPrefix gives a mesh another prefix: nodes are told, form new addresses and register
+// them; the one before is deprecated, and goes in two hours. The zero prefix leaves the
+// mesh without.
+func (d *Daemon) setPrefix(now time.Time, m *mesh, p netip.Prefix) {
+	if p == m.prefix {
+		return
+	}
+	d.log.Info("prefix of the mesh changes", "link", m.name, "from", m.prefix, "to", p)
+	if m.prefix.IsValid() {
+		m.retired = append(m.retired, retired{m.prefix, m.addr, now.Add(retireAfter)})
+		if len(m.retired) > maxRetired {
+			m.dropRetired(d, 0)
+		}
+	}
+	m.prefix, m.addr = p, netip.Addr{}
+	if p.IsValid() {
+		m.retired = slices.DeleteFunc(m.retired, func(r retired) bool { return r.prefix == p }) // it is back
+		m.addr = ipv6.WithIID(p, m.lladdr.IID())
+		d.addAddress(m.addr)
+		d.addOnLink(m, p)
+	}
+	m.announce(d, now)
+	m.nd.SetPrefix(now, p)
+	d.keepABRO(m.nd.ABROVersion())
+	if m.server != nil {
+		m.server.SetPrefix(now, p, netip.Addr{}, netip.Addr{})
+	}
+	d.routesChanged(now)
+}
+
+// maxRetired bounds the prefixes of a mesh: nodes have to be told of all of them.
+const maxRetired = 3
+
+// addOnLink makes p reachable by the mesh. With the ND proxy it is the LAN's, and only
+// nodes that are known are reached.
+func (d *Daemon) addOnLink(m *mesh, p netip.Prefix) {
+	if d.cfg.LAN.NDProxy {
+		return
+	}
+	m.link.AddPrefix(p)
+	if d.kernel != nil {
+		d.kernel.route(p, true)
+	}
+}
+
+// announce tells adaptation layer and nodes of our addresses and compression contexts. A
+// prefix keeps its context as long as it is known; only the one in use is compressed with
+// (RFC 6775 section 7.2).
+func (m *mesh) announce(d *Daemon, now time.Time) {
+	prefixes := []netip.Prefix{}
+	addrs := []netip.Addr{}
+	if m.prefix.IsValid() {
+		prefixes, addrs = append(prefixes, m.prefix), append(addrs, m.addr)
+	}
+	for _, r := range m.retired {
+		prefixes, addrs = append(prefixes, r.prefix), append(addrs, r.addr)
+	}
+	var used [16]bool
+	for _, x := range d.cfg.ND.Contexts {
+		used[x.ID] = true
+	}
+	for id, p := range m.contexts {
+		if p.IsValid() && slices.Contains(prefixes, p) {
+			used[id] = true
+		} else if p.IsValid() {
+			m.contexts[id] = netip.Prefix{}
+			m.iface.SetContext(id, lowpan.Context{})
+		}
+	}
+	var list []nd.ContextOption
+	for _, p := range prefixes {
+		id := slices.Index(m.contexts[:], p)
+		if id < 0 {
+			if id = slices.Index(used[:], false); id < 0 {
+				continue
+			}
+			used[id] = true
+			m.contexts[id] = p
+		}
+		compress := p == m.prefix
+		list = append(list, nd.ContextOption{ID: id, Prefix: p, Compress: compress, Lifetime: d.cfg.ND.ContextLifetime})
+		m.iface.SetContext(id, lowpan.Context{Prefix: p, Compress: compress})
+	}
+	for _, x := range d.cfg.ND.Contexts {
+		list = append(list, nd.ContextOption{ID: int(x.ID), Prefix: x.Prefix, Compress: x.Compress, Lifetime: d.cfg.ND.ContextLifetime})
+		m.iface.SetContext(int(x.ID), lowpan.Context{Prefix: x.Prefix, Compress: x.Compress})
+	}
+	m.nd.SetAddrs(addrs)
+	m.nd.SetContexts(now, list)
+}
+
+func (m *mesh) dropRetired(d *Daemon, i int) {
+	r := m.retired[i]
+	m.retired = slices.Delete(m.retired, i, i+1)
+	d.removeAddress(r.addr)
+	m.link.RemovePrefix(r.prefix)
+	if d.kernel != nil && !d.cfg.LAN.NDProxy {
+		d.kernel.route(r.prefix, false)
+	}
+}
+
+// meshWork is the timed work of a mesh beside that of its port: prefixes whose time is over,
+// and DHCPv6.
+type meshWork struct {
+	d *Daemon
+	m *mesh
+}
+
+func (w meshWork) Deadline() (t time.Time) {
+	for _, x := range w.m.retired {
+		t = earlier(t, x.until)
+	}
+	if w.m.server != nil {
+		t = earlier(t, w.m.server.Deadline())
+	}
+	return t
+}
+
+func (w meshWork) Advance(now time.Time) {
+	if s := w.m.server; s != nil {
+		if d := s.Deadline(); !d.IsZero() && !d.After(now) {
+			s.Advance(now)
+		}
+	}
+	over := false
+	for i := len(w.m.retired) - 1; i >= 0; i-- {
+		if !w.m.retired[i].until.After(now) {
+			w.m.dropRetired(w.d, i)
+			over = true
+		}
+	}
+	if over {
+		w.m.announce(w.d, now)
+		w.d.keepABRO(w.m.nd.ABROVersion())
+		w.d.routesChanged(now)
+	}
+}
+
+// keepABRO keeps the version of what nodes were told over a restart (RFC 6775 section 4.3).
+func (d *Daemon) keepABRO(v uint32) {
+	for have := uint32(0); have < v; {
+		var err error
+		if have, err = d.store.NextABROVersion(); err != nil {
+			d.log.Error("ABRO version not kept", "err", err)
+			return
+		}
+	}
+}
+
+// routesChanged tells the LAN which prefixes our meshes have.
+func (d *Daemon) routesChanged(now time.Time) {
+	if d.lan != nil && d.lan.nd != nil {
+		d.lan.nd.SetRoutes(now, d.lan.meshRoutes())
+	}
+}
+
+// delegates reports whether a prefix for the meshes is asked for.
+func (d *Daemon) delegates() bool {
+	switch c := d.cfg; c.DHCP.Delegation {
+	case config.SwitchOn:
+		return true
+	case config.SwitchAuto:
+		return c.Uplink.Ethernet() && len(c.Prefixes) == 0 && !c.LAN.NDProxy
+	}
+	return false
+}
+
+// delegated gives the meshes subnets of what was delegated, and their own where nothing
+// was. The rest of it is unreachable, so that it does not come back to us over the default
+// route (RFC 7084 section 4.3, WPD-5).
+func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
+	fib := d.router.FIB()
+	keep := map[netip.Prefix]bool{}
+	for _, p := range list {
+		keep[p.Prefix] = true
+	}
+	for _, p := range d.unreachable {
+		if !keep[p] {
+			if rt, ok := fib.Exact(p); ok && rt.Kind == router.RouteUnreachable {
+				fib.Remove(p)
+			}
+		}
+	}
+	d.unreachable = d.unreachable[:0]
+	for _, p := range list {
+		fib.Add(router.Route{Prefix: p.Prefix, Kind: router.RouteUnreachable, Metric: 1 << 30})
+		d.unreachable = append(d.unreachable, p.Prefix)
+	}
+	subnets := d.subnetsOf(list)
+	for i, m := range d.meshes {
+		s, ok := subnets[uint16(d.numbers[i])]
+		if !ok {
+			d.setPrefix(now, m, d.own[i])
+			continue
+		}
+		d.setPrefix(now, m, s.Prefix)
+		m.nd.SetLifetimes(s.From.Preferred, s.From.Valid)
+	}
+	d.source = "generated"
+	if len(subnets) > 0 {
+		d.source = "delegated"
+	}
+}
+
+// subnetsOf returns the subnet of each mesh, by its number, out of the delegated prefix that
+// is good for longest.
+func (d *Daemon) subnetsOf(list []dhcp6.Prefix) map[uint16]dhcp6.Subnet {
+	ports := make([]uint16, len(d.numbers))
+	for i, n := range d.numbers {
+		ports[i] = uint16(n)
+	}
+	subnets, short := dhcp6.Subnets(list, ports)
+	for _, s := range short {
+		d.log.Warn("a mesh gets nothing of the delegated prefix", "port", s.Port, "prefix", s.From, "reason", s.Reason)
+	}
+	longer := func(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
+	best := map[uint16]dhcp6.Subnet{}
+	for _, s := range subnets {
+		if have, ok := best[s.Port]; !ok || longer(s.From.Preferred, have.From.Preferred) {
+			best[s.Port] = s
+		}
+	}
+	return best
+}

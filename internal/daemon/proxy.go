@@ -1,0 +1,139 @@
+package daemon
+
+import (
+	"net/netip"
+	"time"
+
+	"border-router/ipv6"
+	"border-router/nd"
+	"border-router/router"
+)
+
+// The ND proxy (RFC 4389, RFC 8929): the mesh has the prefix of the LAN. Each node that is
+// known has a host route; we answer for it on the LAN, and find out there whether its
+// address is unique.
+
+// Proxied is [nd.Proxy].
+func (l *lan) Proxied(addr netip.Addr) bool {
+	for _, m := range l.d.meshes {
+		if addr == m.addr || m.prefix.Contains(addr) && m.nd.Knows(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// followPrefix gives the mesh the prefix of the LAN: the first that is not unique local,
+// else the first.
+func (l *lan) followPrefix(now time.Time) {
+	best := netip.Prefix{}
+	better := func(p netip.Prefix) bool {
+		if !best.IsValid() {
+			return true
+		}
+		if a, b := ipv6.IsULA(p.Addr()), ipv6.IsULA(best.Addr()); a != b {
+			return b
+		}
+		return p.Addr().Less(best.Addr())
+	}
+	for p := range l.onLink {
+		if p.Bits() == 64 && !p.Addr().IsLinkLocalUnicast() && better(p) {
+			best = p
+		}
+	}
+	m := l.d.meshes[0]
+	if p := m.prefix; p.IsValid() && l.onLink[p] && best.IsValid() && ipv6.IsULA(p.Addr()) == ipv6.IsULA(best.Addr()) {
+		return // as good as any
+	}
+	if !best.IsValid() || best == m.prefix {
+		return // without one nodes keep what they have
+	}
+	l.d.setPrefix(now, m, best)
+	l.d.source = "LAN"
+	b, _ := best.MarshalText() // never fails
+	l.d.store.Put(keyProxied, b)
+	l.proxyOwn(now, m)
+}
+
+// proxyOwn has the LAN know our own address in the mesh.
+func (l *lan) proxyOwn(now time.Time, m *mesh) {
+	if m.addr.IsValid() {
+		_ = l.nd.ProxyAdd(now, m.addr, false)
+		l.port.JoinGroup(nd.SolicitedNode(m.addr))
+	}
+}
+
+const keyProxied = "lan.proxied"
+
+// keptProxied returns the prefix that the mesh had from the LAN in an earlier run.
+func (d *Daemon) keptProxied() (p netip.Prefix, ok bool) {
+	if !d.cfg.LAN.NDProxy {
+		return p, false
+	}
+	b, ok := d.store.Get(keyProxied)
+	if !ok || p.UnmarshalText(b) != nil {
+		return netip.Prefix{}, false
+	}
+	return p, true
+}
+
+// connected returns the prefixes of a mesh that are on its link and on no other.
+func (d *Daemon) connected(p netip.Prefix) []netip.Prefix {
+	if kept, ok := d.keptProxied(); ok && kept == p {
+		return nil
+	}
+	return []netip.Prefix{p}
+}
+
+// linked is told of each neighbor of a mesh: with the ND proxy it gets a host route.
+func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
+	l := d.lan
+	if l == nil || !d.cfg.LAN.NDProxy || addr.IsLinkLocalUnicast() {
+		return
+	}
+	host := netip.PrefixFrom(addr, 128)
+	fib := d.router.FIB()
+	have, ok := fib.Exact(host)
+	switch {
+	case ll.IsZero():
+		if ok && have.Kind == router.RouteHost && have.Port == link.Index() {
+			fib.Remove(host)
+			if d.kernel != nil {
+				d.kernel.route(host, false)
+			}
+			l.later = append(l.later, func(now time.Time) {
+				if l.nd != nil {
+					l.nd.ProxyRemove(now, addr)
+				}
+			})
+		}
+	case !ok:
+		m := d.meshOf(link)
+		if m == nil || !m.prefix.Contains(addr) {
+			return
+		}
+		fib.Add(router.Route{Prefix: host, Port: link.Index(), Kind: router.RouteHost})
+		if d.kernel != nil {
+			d.kernel.route(host, true)
+		}
+		l.later = append(l.later, func(now time.Time) {
+			if l.nd == nil {
+				return
+			}
+			if err := l.nd.ProxyAdd(now, addr, true); err != nil {
+				d.log.Debug("address not checked on the LAN", "addr", addr, "reason", err)
+			}
+		})
+	}
+}
+
+func (d *Daemon) meshOf(link *router.Link) *mesh {
+	for _, m := range d.meshes {
+		if m.link == link {
+			return m
+		}
+	}
+	return nil
+}
+
+func linkLocalOf(ll ipv6.LinkAddr) netip.Addr { return ipv6.LinkLocal(ll) }
