@@ -20,7 +20,6 @@ const (
 	minNonceBytes = 6             // RFC 3971 section 5.3.2
 	anycastDelay  = time.Second   // MAX_ANYCAST_DELAY_TIME, RFC 4861 section 10
 	maxDelayed    = 16            // advertisements waiting for it
-	linkLocalBits = 64            //
 )
 
 // A lanAddr is one of our addresses.

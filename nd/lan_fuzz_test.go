@@ -32,7 +32,7 @@ func FuzzLAN(f *testing.F) {
 	all = append(all, 4, 3, 3, 9, 4, 4, 10, 5, 5, 11, 6, 6, 12, 7, 7, 7, 0, 0, 7, 0, 0, 13, 1, 1)
 	f.Add(all)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if len(data) == 0 {
+		if len(data) == 0 || len(data) > 4096 {
 			return
 		}
 		mode := data[0]

@@ -3,7 +3,7 @@ package nd
 import "border-router/ipv6"
 
 // ParseRedirected returns the start of the packet in a Redirected Header option (RFC 4861
-// section 4.6.3), padding included; it aliases the option.
+// section 4.6.3), and whatever padding the sender put behind it; it aliases the option.
 func ParseRedirected(o Option) (packet []byte, ok bool) {
 	if o.Type != OptionRedirected || len(o.Data) < 6 {
 		return nil, false
