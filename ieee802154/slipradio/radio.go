@@ -74,7 +74,7 @@ type Config struct {
 	PAN     uint16 // own PAN identifier; 0: DefaultPAN
 	Short   uint16 // own short address, which only serialradio's hardware can be told; 0: none
 
-	Timeout         time.Duration // until a frame without an answer is sent once more, and given up; a quarter of it where none is before it
+	Timeout         time.Duration // until a frame without an answer is sent again, a quarter of it where none is before it; after four times it is given up
 	Lifetime        time.Duration // how long frames wait for a radio that is away
 	Handshake       time.Duration // how long the first answer may take before the line is opened anew
 	Keepalive       time.Duration // how often an idle radio is asked whether it still is as it was set

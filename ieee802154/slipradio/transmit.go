@@ -15,7 +15,7 @@ const (
 	// its buffer of 2 KiB overruns.
 	windowBytes = 1024
 
-	sendTwice   = 2 // times a frame without report is given to a radio that is there
+	silentTries = 4 // times a frame without report is given to a radio that is there
 	queueTries  = 8 // times a frame is offered to a radio whose queue is full
 	queuePause  = 20 * time.Millisecond
 	csmaTries   = 5 // 1 + macMaxCSMABackoffs
@@ -336,7 +336,7 @@ func (r *Radio) settle(now time.Time, t *ieee802154.TxFrame, st *txState) {
 		s.state, s.until = slotStale, now.Add(r.cfg.Timeout)
 		st.sid = -1
 		r.dongle.Timeouts++
-		if st.silent++; st.silent >= sendTwice {
+		if st.silent++; st.silent >= silentTries {
 			r.count(t, ieee802154.TxNoAck)
 		}
 	}
