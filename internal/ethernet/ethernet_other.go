@@ -29,6 +29,7 @@ func (*Port) Stats() Stats                                       { return Stats{
 func (*Port) Close() error                                       { return nil }
 func (*Port) JoinGroup(netip.Addr)                               {}
 func (*Port) LeaveGroup(netip.Addr)                              {}
+func (*Port) SetKernelAddress(netip.Prefix, bool) error          { return ErrUnsupported }
 func (*Port) SetAllGroups(bool)                                  {}
 func (*Port) Busy() bool                                         { return false }
 func (*Port) Output(time.Time, ipv6.Packet, ipv6.LinkAddr) error { return DropInterfaceDown }

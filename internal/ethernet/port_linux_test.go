@@ -288,6 +288,20 @@ func TestControl(t *testing.T) {
 		defer s.mu.Unlock()
 		return slices.ContainsFunc(s.heard, func(p ipv6.Packet) bool { return p.Dst() == group })
 	})
+	offered := netip.MustParsePrefix("fd00:6::1/64")
+	for range 2 { // asked for twice, as after a restart
+		if err := s.port.SetKernelAddress(offered, true); err != nil {
+			t.Error(err)
+		}
+	}
+	if out := a.MustExec("ip", "-6", "route", "get", "fd00:6::99"); !bytes.Contains([]byte(out), []byte("dev eth0")) {
+		t.Errorf("no route to the prefix offered: %s", out)
+	}
+	for range 2 {
+		if err := s.port.SetKernelAddress(offered, false); err != nil {
+			t.Error(err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.heard {
