@@ -209,6 +209,9 @@ func (d *Daemon) openUplink() error {
 		d.kernel = newKernelRoutes(t, func(what string, p netip.Prefix, err error) {
 			d.log.Warn("kernel not told", "what", what, "prefix", p, "err", err)
 		})
+		if d.lan != nil {
+			d.kernel.onLAN = d.lan.port.SetKernelAddress
+		}
 		if err := d.listenRelay(); err != nil {
 			return err
 		}

@@ -7,7 +7,8 @@ import (
 	"border-router/internal/tun"
 )
 
-// kernelRoutes brings addresses and routes of a TUN device into the state that the loop
+// kernelRoutes brings addresses and routes of a TUN device, and the kernel's address in a
+// prefix that we offer on the LAN, into the state that the loop
 // wants, from a goroutine of its own: rtnetlink takes its time. What is asked for and taken
 // back again before its turn costs nothing, so that the work waiting is bounded by the
 // prefixes there are.
@@ -18,11 +19,13 @@ type kernelRoutes struct {
 	mu     sync.Mutex
 	addrs  map[netip.Prefix]bool
 	routes map[netip.Prefix]bool
+	lan    map[netip.Prefix]bool // addresses on the LAN's interface
+	onLAN  func(p netip.Prefix, on bool) error
 	wake   chan struct{}
 }
 
 func newKernelRoutes(dev *tun.Device, log func(string, netip.Prefix, error)) *kernelRoutes {
-	return &kernelRoutes{dev: dev, log: log, addrs: map[netip.Prefix]bool{}, routes: map[netip.Prefix]bool{}, wake: make(chan struct{}, 1)}
+	return &kernelRoutes{dev: dev, log: log, addrs: map[netip.Prefix]bool{}, routes: map[netip.Prefix]bool{}, lan: map[netip.Prefix]bool{}, wake: make(chan struct{}, 1)}
 }
 
 func (k *kernelRoutes) address(a netip.Addr, on bool) {
@@ -68,12 +71,18 @@ func (k *kernelRoutes) step() bool {
 		what = "route"
 		p, on, ok = take(k.routes)
 	}
+	if !ok {
+		what = "address on the LAN"
+		p, on, ok = take(k.lan)
+	}
 	k.mu.Unlock()
 	if !ok {
 		return false
 	}
 	var err error
 	switch {
+	case what == "address on the LAN":
+		err = k.onLAN(p, on)
 	case what == "address" && on:
 		err = k.dev.AddAddress(p)
 	case what == "address":

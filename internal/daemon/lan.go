@@ -336,6 +336,11 @@ func (l *lan) OnLinkChanged(now time.Time, prefix netip.Prefix, on bool) {
 		} else {
 			l.link.RemovePrefix(prefix)
 		}
+	} else if prefix == l.d.lanPrefix() {
+		// The kernel does not hear our advertisements; without an address it would not know
+		// that the hosts which use the prefix are there.
+		addr := ipv6.WithIID(prefix, l.state.LinkAddr.IID())
+		l.d.kernel.set(l.d.kernel.lan, netip.PrefixFrom(addr, 64), on)
 	}
 	if l.d.cfg.LAN.NDProxy {
 		l.later = append(l.later, l.followPrefix)
