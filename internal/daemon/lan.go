@@ -325,8 +325,14 @@ func (l *lan) AddressChanged(now time.Time, a nd.LANAddress) {
 
 // OnLinkChanged keeps the connected routes.
 func (l *lan) OnLinkChanged(now time.Time, prefix netip.Prefix, on bool) {
+	if on && !l.d.cfg.LAN.NDProxy && l.d.ours(prefix) {
+		l.d.log.Warn("a router on the LAN says that a prefix of ours is there; it is not believed", "link", l.port.Name(), "prefix", prefix)
+		return
+	}
 	if on {
 		l.onLink[prefix] = true
+	} else if !l.onLink[prefix] {
+		return
 	} else {
 		delete(l.onLink, prefix)
 	}
@@ -347,6 +353,19 @@ func (l *lan) OnLinkChanged(now time.Time, prefix netip.Prefix, on bool) {
 	}
 }
 
+// ours reports whether p lies in the prefix of a mesh, or is one that we have cut those out
+// of: whatever others say, it is reached by our own ports.
+func (d *Daemon) ours(p netip.Prefix) bool {
+	for _, m := range d.meshes {
+		for _, own := range append(m.link.Prefixes(), m.prefix) {
+			if own.IsValid() && p.Bits() >= own.Bits() && own.Contains(p.Addr()) {
+				return true
+			}
+		}
+	}
+	return slices.Contains(d.aggregates(), p) || slices.Contains(d.unreachable, p)
+}
+
 // RouteChanged keeps the routes by other routers.
 func (l *lan) RouteChanged(_ time.Time, r nd.LANRoute) {
 	if !r.NextHop.IsValid() {
@@ -358,21 +377,23 @@ func (l *lan) RouteChanged(_ time.Time, r nd.LANRoute) {
 		}
 		return
 	}
-	// What is ours is reached by our own ports, whatever others say.
-	for _, m := range l.d.meshes {
-		for _, p := range m.link.Prefixes() {
-			if p == r.Prefix {
-				return
-			}
+	if l.d.ours(r.Prefix) {
+		l.d.log.Warn("a router on the LAN claims a prefix of ours; its route is not taken", "link", l.port.Name(), "prefix", r.Prefix, "router", r.NextHop)
+		return
+	}
+	fib := l.d.router.FIB()
+	if rt, ok := fib.Exact(r.Prefix); ok {
+		if rt.Port != l.link.Index() || rt.Kind != router.RouteAdvertised && rt.Kind != router.RouteDefault {
+			return // ours stands
 		}
+		fib.Remove(r.Prefix)
 	}
 	l.routes[r.Prefix] = r
 	kind := router.RouteAdvertised
 	if r.Prefix.Bits() == 0 {
 		kind = router.RouteDefault
 	}
-	l.d.router.FIB().Remove(r.Prefix)
-	l.d.router.FIB().Add(router.Route{Prefix: r.Prefix, Port: l.link.Index(), NextHop: r.NextHop, Kind: kind})
+	fib.Add(router.Route{Prefix: r.Prefix, Port: l.link.Index(), NextHop: r.NextHop, Kind: kind})
 	if r.Prefix.Bits() == 0 {
 		l.d.log.Info("default router", "link", l.port.Name(), "addr", r.NextHop)
 	}
