@@ -11,8 +11,9 @@
 // conditional requests, ETag validation), RFC 6690 (/.well-known/core with filters), RFC
 // 7641 (observation, with confirmable notifications in between), RFC 7959 (Block1 and
 // Block2, Size1 and Size2, both together), RFC 9175 section 3 (Request-Tag), RFC 7967
-// (No-Response).
+// (No-Response). Requests to a group are answered at leisure and without errors (RFC 7252
+// section 8.2) where the connection tells the destination, as that of internal/hoststack.
 //
 // Left out: the client side (use go-coap's), proxying (5.05), OSCORE, DTLS, TCP, Q-Block,
-// multicast requests, the methods of RFC 8132 (4.05).
+// the methods of RFC 8132 (4.05).
 package coap

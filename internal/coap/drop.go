@@ -11,7 +11,9 @@ const (
 	DropDuplicate                  // non-confirmable message seen before
 	DropUnexpected                 // response, ACK or RST that nothing waits for
 	DropOption                     // critical option unknown, in a non-confirmable message
-	DropQuiet                      // response suppressed by No-Response (RFC 7967)
+	DropQuiet                      // response suppressed by No-Response (RFC 7967), or to a group and of no use
+	DropMulticast                  // to a group what goes to one server only, such as a confirmable message
+	DropLeisure                    // more requests to groups than wait for their answers
 	numDrops
 )
 
@@ -23,6 +25,8 @@ var dropText = [numDrops]string{
 	DropUnexpected: "unexpected",
 	DropOption:     "critical_option",
 	DropQuiet:      "no_response",
+	DropMulticast:  "multicast",
+	DropLeisure:    "leisure_full",
 }
 
 // Error returns the reason as a metric label.

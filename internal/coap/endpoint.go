@@ -44,8 +44,8 @@ type exchange struct {
 type endpoint struct {
 	cfg       Options
 	rand      *rand.Rand
-	send      func(to netip.AddrPort, b []byte) // does not keep b
-	resources []*Resource                       // sorted by path
+	send      sendFunc
+	resources []*Resource // sorted by path
 	byPath    map[string]*Resource
 	peers     map[netip.AddrPort]*peer
 	transfers map[transferKey]*transfer
@@ -53,11 +53,17 @@ type endpoint struct {
 	ticks     map[*Resource]time.Time // next tick of those that are observed
 	mid       uint16
 	in        inbound
+	local     netip.Addr // where the message under way came to; see sendFunc
+	leisurely []delayed  // answers to requests to a group, that wait for their time
 	out       []byte
 	stats     Stats
 }
 
-func newEndpoint(cfg Options, send func(netip.AddrPort, []byte)) *endpoint {
+// A sendFunc sends b, which it does not keep. from is the address of ours that the peer knows
+// us by; the zero Addr, or a group, leaves the choice to the stack.
+type sendFunc func(to netip.AddrPort, from netip.Addr, b []byte)
+
+func newEndpoint(cfg Options, send sendFunc) *endpoint {
 	e := &endpoint{
 		cfg:       cfg,
 		rand:      cfg.Rand,
@@ -83,9 +89,11 @@ func newEndpoint(cfg Options, send func(netip.AddrPort, []byte)) *endpoint {
 	return e
 }
 
-// handle takes one datagram. The error is a [Drop].
-func (e *endpoint) handle(now time.Time, from netip.AddrPort, b []byte) error {
+// handle takes one datagram that came to the address local, a group for one; the zero Addr
+// is one that is not known. The error is a [Drop].
+func (e *endpoint) handle(now time.Time, from netip.AddrPort, local netip.Addr, b []byte) error {
 	e.stats.Received++
+	e.local = local
 	err := e.receive(now, from, b)
 	if d, ok := err.(Drop); ok {
 		e.stats.Drops[d]++
@@ -95,7 +103,13 @@ func (e *endpoint) handle(now time.Time, from netip.AddrPort, b []byte) error {
 
 func (e *endpoint) receive(now time.Time, from netip.AddrPort, b []byte) error {
 	m := &e.in
-	if err := m.parse(b); err != nil {
+	err := m.parse(b)
+	if e.local.IsMulticast() && (err == nil || err == DropFormat) && (m.typ != message.NonConfirmable || m.code == 0 || m.code > 31) {
+		// "Such multicast requests MUST be Non-confirmable", and nothing that comes to a
+		// group is rejected with a Reset (RFC 7252 section 8.1).
+		return DropMulticast
+	}
+	if err != nil {
 		if err == DropFormat && m.typ == message.Confirmable {
 			e.empty(from, message.Reset, m.mid)
 			return nil
@@ -126,7 +140,7 @@ func (e *endpoint) receive(now time.Time, from netip.AddrPort, b []byte) error {
 		case m.typ == message.NonConfirmable:
 			return DropDuplicate
 		case len(x.reply) > 0:
-			e.send(from, x.reply)
+			e.send(from, e.local, x.reply)
 			e.stats.Answered++
 			return nil
 		}
@@ -165,6 +179,13 @@ func (e *endpoint) request(now time.Time, from netip.AddrPort, m *inbound, x *ex
 	if v == optionsBad && m.typ == message.NonConfirmable {
 		return DropOption // MUST be rejected (RFC 7252 section 5.4.1)
 	}
+	group := e.local.IsMulticast()
+	if group {
+		if o.block1.set {
+			return DropMulticast // a body in blocks goes to one server (RFC 7959 section 2.8)
+		}
+		o.observe = -1
+	}
 	a := answer{to: from, reqType: m.typ, mid: m.mid, token: m.token}
 	r := e.byPath[o.path]
 	switch {
@@ -194,11 +215,21 @@ func (e *endpoint) request(now time.Time, from netip.AddrPort, m *inbound, x *ex
 		e.empty(from, message.Acknowledgement, m.mid)
 		return nil
 	}
+	if group {
+		// "a server MAY always ignore a multicast request, in particular if it doesn't have
+		// anything useful to respond (e.g., if it only has an empty payload or an error
+		// response)" (RFC 7252 section 8.2); No-Response says where these are wanted (RFC
+		// 7967 section 2.1).
+		if !o.hasNoResponse && (a.Code >= codes.BadRequest || m.code == codes.GET && a.body == nil && len(a.Payload) == 0) {
+			return DropQuiet
+		}
+		return e.atLeisure(now, &a)
+	}
 	b := e.encode(&a)
 	if x != nil && m.typ == message.Confirmable {
 		x.reply = append(x.reply, b...)
 	}
-	e.send(from, b)
+	e.send(from, e.local, b)
 	e.stats.Answered++
 	return nil
 }
@@ -337,7 +368,7 @@ func (e *endpoint) nextMID() uint16 {
 
 // empty sends an empty ACK or RST (RFC 7252 section 4.1).
 func (e *endpoint) empty(to netip.AddrPort, t message.Type, mid uint16) {
-	e.send(to, []byte{1<<6 | byte(t)<<4, 0, byte(mid >> 8), byte(mid)})
+	e.send(to, e.local, []byte{1<<6 | byte(t)<<4, 0, byte(mid >> 8), byte(mid)})
 	e.stats.Answered++
 }
 
@@ -362,6 +393,9 @@ func (e *endpoint) deadline() (t time.Time) {
 			soonest(o.retry)
 		}
 	}
+	for i := range e.leisurely {
+		soonest(e.leisurely[i].at)
+	}
 	return t
 }
 
@@ -377,6 +411,7 @@ func (e *endpoint) advance(now time.Time) {
 			delete(e.transfers, k)
 		}
 	}
+	e.advanceLeisure(now)
 	e.advanceObservers(now)
 }
 

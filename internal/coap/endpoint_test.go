@@ -35,7 +35,7 @@ func newRig(t testing.TB, o Options) *rig {
 	g := &rig{t: t, now: t0}
 	o.Rand = rand.New(rand.NewPCG(1, 2))
 	o.setDefaults()
-	g.e = newEndpoint(o, func(to netip.AddrPort, b []byte) {
+	g.e = newEndpoint(o, func(to netip.AddrPort, _ netip.Addr, b []byte) {
 		m := message.Message{Options: make(message.Options, 0, 16)}
 		if _, err := coder.DefaultCoder.Decode(bytes.Clone(b), &m); err != nil {
 			t.Fatalf("sent %x: %v", b, err)
@@ -82,7 +82,7 @@ func (g *rig) ask(from netip.AddrPort, c codes.Code, path string, payload []byte
 	g.mid++
 	g.sent, g.to = nil, nil
 	token := fmt.Sprint("t", g.mid)
-	if err := g.e.handle(g.now, from, g.encode(message.Confirmable, g.mid, c, path, token, payload, opts...)); err != nil {
+	if err := g.e.handle(g.now, from, netip.Addr{}, g.encode(message.Confirmable, g.mid, c, path, token, payload, opts...)); err != nil {
 		g.t.Fatalf("%v %s: %v", c, path, err)
 	}
 	if len(g.sent) != 1 || g.to[0] != from {
@@ -190,12 +190,19 @@ func TestDrops(t *testing.T) {
 		for _, n := range g.e.stats.Drops {
 			drops += n
 		}
-		if err := g.e.handle(g.now, alice, tt.b); err != tt.want {
+		if err := g.e.handle(g.now, alice, netip.Addr{}, tt.b); err != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, err, tt.want)
 		}
 		if tt.rst && (len(g.sent) != 1 || g.sent[0].Type != message.Reset) || tt.want != nil && len(g.sent) != 0 {
 			t.Errorf("%s: sent %v", tt.name, g.sent)
 		}
+	}
+	for i := range uint16(maxLeisurely + 2) { // the first is confirmable, the last one too many
+		typ := non
+		if i == 0 {
+			typ = con
+		}
+		_ = g.e.handle(g.now, bob, everyone, g.encode(typ, 100+i, codes.GET, "/time", "", nil))
 	}
 	checkStats(t, g.e)
 	for d := DropTruncated; d < numDrops; d++ {
@@ -230,9 +237,9 @@ func TestDuplicate(t *testing.T) {
 	g := newRig(t, Options{Resources: []*Resource{r}})
 	b := g.encode(message.Confirmable, 1, codes.POST, "/n", "t", nil)
 	for range 3 {
-		g.e.handle(g.now, alice, b)
+		g.e.handle(g.now, alice, netip.Addr{}, b)
 	}
-	g.e.handle(g.now, bob, b)
+	g.e.handle(g.now, bob, netip.Addr{}, b)
 	if n != 2 || len(g.sent) != 4 {
 		t.Fatalf("done %d times, %d answers", n, len(g.sent))
 	}
@@ -240,7 +247,7 @@ func TestDuplicate(t *testing.T) {
 		t.Error("the answer is not that of the first time")
 	}
 	g.now = g.now.Add(exchangeLifetime + time.Second)
-	g.e.handle(g.now, alice, b)
+	g.e.handle(g.now, alice, netip.Addr{}, b)
 	if n != 3 {
 		t.Error("a message ID may be used again after EXCHANGE_LIFETIME")
 	}
@@ -401,7 +408,7 @@ func TestObserve(t *testing.T) {
 		return g.sent
 	}
 	ack := func(g *rig, typ message.Type, mid int32) error {
-		return g.e.handle(g.now, alice, []byte{1<<6 | byte(typ)<<4, 0, byte(mid >> 8), byte(mid)})
+		return g.e.handle(g.now, alice, netip.Addr{}, []byte{1<<6 | byte(typ)<<4, 0, byte(mid >> 8), byte(mid)})
 	}
 	t.Run("ticks, one of five confirmable", func(t *testing.T) {
 		g := newRig(t, Options{})
@@ -447,7 +454,7 @@ func TestObserve(t *testing.T) {
 		g := newRig(t, Options{})
 		reg(g, alice)
 		b := g.encode(message.Confirmable, 99, codes.GET, "/counter", "t1", nil, uintOpt(message.Observe, 1))
-		g.e.handle(g.now, alice, b)
+		g.e.handle(g.now, alice, netip.Addr{}, b)
 		if len(g.e.observers) != 0 || g.sent[len(g.sent)-1].Options.HasOption(message.Observe) {
 			t.Error("still registered")
 		}
@@ -589,7 +596,11 @@ func FuzzEndpoint(f *testing.F) {
 			from := netip.AddrPortFrom(alice.Addr(), uint16(op&7))
 			g.sent, g.to = nil, nil
 			before := bytes.Clone(b)
-			_ = g.e.handle(g.now, from, b)
+			local := netip.Addr{}
+			if op&16 != 0 {
+				local = everyone
+			}
+			_ = g.e.handle(g.now, from, local, b)
 			if !bytes.Equal(b, before) {
 				t.Fatal("wrote to the datagram")
 			}
@@ -620,14 +631,14 @@ func FuzzEndpoint(f *testing.F) {
 func BenchmarkGet(b *testing.B) {
 	o := Options{Rand: rand.New(rand.NewPCG(1, 2))}
 	o.setDefaults()
-	e := newEndpoint(o, func(netip.AddrPort, []byte) {})
+	e := newEndpoint(o, func(netip.AddrPort, netip.Addr, []byte) {})
 	g := rig{t: b}
 	req := g.encode(message.Confirmable, 1, codes.GET, "/large", "token", nil, blockOpt(message.Block2, 3, false, 2))
 	now := t0
 	b.ReportAllocs()
 	for i := uint16(0); b.Loop(); i++ {
 		binary.BigEndian.PutUint16(req[2:], i)
-		if err := e.handle(now, alice, req); err != nil {
+		if err := e.handle(now, alice, netip.Addr{}, req); err != nil {
 			b.Fatal(err)
 		}
 		now = now.Add(time.Millisecond)

@@ -117,6 +117,7 @@ type parsed struct {
 	etags, ifMatch [][]byte
 	ifNoneMatch    bool
 	noResponse     uint32
+	hasNoResponse  bool
 	tag            []byte // Request-Tag options, each with its length before it
 }
 
@@ -220,7 +221,7 @@ func (m *inbound) options() (p parsed, v verdict) {
 			}
 		case message.NoResponse:
 			if !again && len(o.Value) <= 1 {
-				p.noResponse = uintValue(o.Value)
+				p.noResponse, p.hasNoResponse = uintValue(o.Value), true
 			}
 		case optRequestTag:
 			if len(o.Value) <= 8 {

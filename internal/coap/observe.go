@@ -18,6 +18,7 @@ const confirmAtLeast = 24 * time.Hour
 // and token.
 type observer struct {
 	peer    netip.AddrPort
+	local   netip.Addr // our address that it asked
 	token   []byte
 	r       *Resource
 	req     Request // asked again for each notification
@@ -67,7 +68,7 @@ func (e *endpoint) observe(now time.Time, r *Resource, m *inbound, o *parsed, a 
 		i = len(e.observers) - 1
 	}
 	x := e.observers[i]
-	x.r = r
+	x.r, x.local = r, e.local
 	x.req = Request{Peer: a.to, Code: codes.GET, Path: o.path, Queries: o.queries, Format: -1, Accept: o.accept}
 	x.block2 = o.block2
 	x.acked, x.pending, x.nons = now, false, 0
@@ -159,7 +160,7 @@ func (e *endpoint) notify(now time.Time, o *observer) {
 		o.nons++
 	}
 	e.stats.Notified++
-	e.send(o.peer, e.marshal(&msg, &a))
+	e.send(o.peer, o.local, e.marshal(&msg, &a))
 	if !a.observing {
 		if i := slices.Index(e.observers, o); i >= 0 {
 			e.forget(i)

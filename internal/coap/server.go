@@ -20,6 +20,7 @@ const (
 	DefaultTransferTimeout     = time.Minute
 	DefaultConfirmEvery        = 5
 	DefaultBlockSize           = 1024
+	DefaultLeisure             = 5 * time.Second // RFC 7252 section 4.8.2
 )
 
 // Options of a server. The zero value serves [Device] with the defaults.
@@ -32,6 +33,7 @@ type Options struct {
 	MaxTransfers        int           // block-wise bodies kept at one time
 	TransferTimeout     time.Duration // without a block, after which a body is forgotten
 	ConfirmEvery        int           // one notification of this many is confirmable
+	Leisure             time.Duration // within which a request to a group is answered; negative: at once
 	BlockSize           int           // largest block sent, 16 to 1024 bytes, a power of two
 
 	Rand   *rand.Rand   // nil: seeded at random
@@ -58,6 +60,9 @@ func (o *Options) setDefaults() {
 	if o.TransferTimeout <= 0 {
 		o.TransferTimeout = DefaultTransferTimeout
 	}
+	if o.Leisure == 0 {
+		o.Leisure = DefaultLeisure
+	}
 	if o.Rand == nil {
 		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
@@ -73,10 +78,18 @@ func (o *Options) setDefaults() {
 // *[net.UDPAddr]. Its methods may be called from any goroutine.
 type Server struct {
 	conn  net.PacketConn
+	multi multihomed // conn, where it is one
 	mu    sync.Mutex // guards what follows
 	e     *endpoint
 	timer *time.Timer
 	done  bool
+}
+
+// A multihomed connection tells which address of ours a datagram came to, so that the answer
+// comes from there, and that it was a group.
+type multihomed interface {
+	ReadFromTo(b []byte) (n int, from netip.AddrPort, to netip.Addr, err error)
+	WriteFromTo(b []byte, from netip.Addr, to netip.AddrPort) (int, error)
 }
 
 // New returns a server for conn, which [Server.Close] closes.
@@ -84,8 +97,15 @@ func New(conn net.PacketConn, o Options) *Server {
 	o.setDefaults()
 	s := &Server{conn: conn}
 	log := o.Logger
-	s.e = newEndpoint(o, func(to netip.AddrPort, b []byte) {
-		if _, err := conn.WriteTo(b, net.UDPAddrFromAddrPort(to)); err != nil && !errors.Is(err, net.ErrClosed) {
+	s.multi, _ = conn.(multihomed)
+	s.e = newEndpoint(o, func(to netip.AddrPort, from netip.Addr, b []byte) {
+		var err error
+		if s.multi != nil {
+			_, err = s.multi.WriteFromTo(b, from, to)
+		} else {
+			_, err = conn.WriteTo(b, net.UDPAddrFromAddrPort(to))
+		}
+		if err != nil && !errors.Is(err, net.ErrClosed) {
 			log.Debug("coap: send", "addr", to, "err", err)
 		}
 	})
@@ -97,7 +117,7 @@ func New(conn net.PacketConn, o Options) *Server {
 func (s *Server) Serve() error {
 	b := make([]byte, 2048)
 	for failed := 0; ; {
-		n, from, err := s.conn.ReadFrom(b)
+		n, from, local, err := s.receive(b)
 		if err != nil {
 			s.mu.Lock()
 			done := s.done
@@ -111,17 +131,27 @@ func (s *Server) Serve() error {
 			return err
 		}
 		failed = 0
-		u, ok := from.(*net.UDPAddr)
-		if !ok || n == len(b) {
+		if !from.IsValid() || n == len(b) {
 			continue
 		}
 		s.mu.Lock()
 		if !s.done {
-			_ = s.e.handle(time.Now(), u.AddrPort(), b[:n]) // counted
+			_ = s.e.handle(time.Now(), from, local, b[:n]) // counted
 			s.arm()
 		}
 		s.mu.Unlock()
 	}
+}
+
+func (s *Server) receive(b []byte) (n int, from netip.AddrPort, local netip.Addr, err error) {
+	if s.multi != nil {
+		return s.multi.ReadFromTo(b)
+	}
+	n, a, err := s.conn.ReadFrom(b)
+	if u, ok := a.(*net.UDPAddr); ok {
+		from = u.AddrPort()
+	}
+	return n, from, local, err
 }
 
 // arm sets the timer to the next deadline; none runs while nothing is pending. s.mu is held.
