@@ -54,7 +54,7 @@ type Memory struct {
 // layer by layer.
 type Port struct {
 	Name      string       `json:"name"`
-	Kind      string       `json:"kind"` // "mesh" or "host"
+	Kind      string       `json:"kind"` // "mesh", "lan" or "host"
 	MTU       int          `json:"mtu"`
 	LinkAddr  string       `json:"lladdr,omitempty"`
 	Addresses []netip.Addr `json:"addresses"`
@@ -63,9 +63,10 @@ type Port struct {
 	Counters
 	Drops map[string]uint64 `json:"drops"` // by reason; adds up to Dropped
 
-	Lowpan *Layer `json:"lowpan,omitempty"` // the adaptation layer of a mesh port
-	Radio  *Radio `json:"radio,omitempty"`
-	Host   *Layer `json:"host,omitempty"` // the kernel's or the user-space end of the host port
+	Lowpan   *Layer `json:"lowpan,omitempty"` // the adaptation layer of a mesh port
+	Radio    *Radio `json:"radio,omitempty"`
+	Host     *Layer `json:"host,omitempty"`     // the kernel's or the user-space end of the host port
+	Ethernet *Layer `json:"ethernet,omitempty"` // the interface of a LAN port
 }
 
 // AddDrop counts n frames that a layer below discarded for a reason.

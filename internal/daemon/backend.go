@@ -17,6 +17,7 @@ import (
 
 	"border-router/internal/api"
 	"border-router/internal/capture"
+	"border-router/internal/ethernet"
 	"border-router/internal/hoststack"
 	"border-router/internal/tun"
 	"border-router/ipv6"
@@ -87,6 +88,12 @@ func (d *Daemon) port(l *router.Link) api.Port {
 			return p
 		}
 	}
+	if d.lan != nil && l == d.lan.link {
+		p.LinkAddr = d.lan.port.LinkAddr().String()
+		p.Addresses = d.lan.snapshotAddrs()
+		p.Ethernet = ethernetLayer(&p, d.lan.port.Stats())
+		return p
+	}
 	if l == d.host {
 		p.Addresses = d.router.Addresses()
 		p.Host = d.hostLayer()
@@ -107,6 +114,29 @@ func lowpanLayer(s lowpan.Stats) *api.Layer {
 		},
 		Drops: maps.Collect(s.Drops),
 	}
+}
+
+// ethernetLayer returns the counters of an Ethernet port; what it has discarded of what came
+// in becomes part of p.
+func ethernetLayer(p *api.Port, s ethernet.Stats) *api.Layer {
+	l := &api.Layer{
+		Counters: map[string]uint64{
+			"frames_in": s.InFrames, "bytes_in": s.InBytes, "batches_in": s.InBatches, "delivered": s.Delivered, "frames_merged": s.Merged,
+			"frames_out": s.OutFrames, "bytes_out": s.OutBytes, "batches_out": s.OutBatches, "reopened": s.Reopened,
+		},
+		Drops: map[string]uint64{},
+	}
+	for i, n := range s.Drops {
+		if n == 0 {
+			continue
+		}
+		d := ethernet.Drop(i)
+		l.Drops[d.Error()] = n
+		if d.Received() {
+			p.AddDrop(d.Error(), n)
+		}
+	}
+	return l
 }
 
 func (d *Daemon) hostLayer() *api.Layer {

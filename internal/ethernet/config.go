@@ -99,6 +99,9 @@ const (
 	numDrops
 )
 
+// Received reports whether what was discarded had come in, not yet a packet.
+func (d Drop) Received() bool { return d >= DropNotIPv6 && d <= DropKernel }
+
 // NumDrops is one more than the largest Drop: the size of an array indexed by Drop.
 const NumDrops = int(numDrops)
 
