@@ -68,7 +68,8 @@ type sleeper struct {
 
 // sleep is what an Interface has for indirect transmission, at either end of it.
 type sleep struct {
-	known    map[ipv6.LinkAddr]*sleeper
+	known    map[ipv6.LinkAddr]*sleeper      // by the address that node returns
+	same     map[ipv6.LinkAddr]ipv6.LinkAddr // the other address of a node
 	matcher  ieee802154.SourceMatcher
 	inexact  bool                  // its table overflowed: everybody is told that something waits
 	pending  []ieee802154.Addr     // for whom something waits
@@ -117,10 +118,18 @@ func (i *Interface) initSleep(seed uint64) {
 		return
 	}
 	s.known = make(map[ipv6.LinkAddr]*sleeper)
+	s.same = make(map[ipv6.LinkAddr]ipv6.LinkAddr)
 	s.pending = make([]ieee802154.Addr, 0, i.cfg.Limits.IndirectDatagrams+8)
 	s.polls.b = make([]ipv6.LinkAddr, maxPolls)
 	s.nothing.b = make([]ieee802154.Addr, maxNothing)
 	s.coord = newCoordinator(&i.cfg, seed)
+	if i.cfg.Security != nil {
+		for _, d := range i.cfg.Security.Devices {
+			if d.Short != 0 {
+				i.SetSame(time.Time{}, ipv6.Short(d.Short), ipv6.EUI64(d.EUI64))
+			}
+		}
+	}
 }
 
 // SetRadio says which abilities the radio has beyond those of [ieee802154.Radio]:
@@ -153,7 +162,7 @@ func (i *Interface) sleeps(dst ipv6.LinkAddr) bool {
 	if len(i.sleep.known) == 0 {
 		return false
 	}
-	s := i.sleep.known[dst]
+	s := i.sleeper(dst)
 	return s != nil && s.mode != SleepNever
 }
 
@@ -167,9 +176,9 @@ func (i *Interface) SetSleep(_ time.Time, dst ipv6.LinkAddr, mode Sleep) bool {
 		i.awake(dst)
 		return true
 	}
-	s := i.sleep.known[dst]
+	s := i.sleeper(dst)
 	if s == nil {
-		if s = i.newSleeper(dst); s == nil {
+		if s = i.newSleeper(i.node(dst)); s == nil {
 			return false
 		}
 	}
@@ -202,12 +211,21 @@ func (i *Interface) newSleeper(dst ipv6.LinkAddr) *sleeper {
 
 // awake forgets that dst sleeps: what waits for it is sent.
 func (i *Interface) awake(dst ipv6.LinkAddr) {
-	delete(i.sleep.known, dst)
+	delete(i.sleep.known, i.node(dst))
 	i.settle(dst)
 }
 
-// settle puts the queue for dst where it belongs.
+// settle puts what waits for the node at dst where it belongs.
 func (i *Interface) settle(dst ipv6.LinkAddr) {
+	i.settleQueue(dst)
+	if o := i.other(dst); !o.IsZero() {
+		i.settleQueue(o)
+	}
+	i.refresh(dst)
+}
+
+// settleQueue puts the queue for dst where it belongs.
+func (i *Interface) settleQueue(dst ipv6.LinkAddr) {
 	nb := i.q.lookup(dst)
 	if nb != nil && nb.sleepy != i.sleeps(dst) {
 		i.q.setSleepy(nb, !nb.sleepy)
@@ -224,7 +242,6 @@ func (i *Interface) settle(dst ipv6.LinkAddr) {
 			i.wake()
 		}
 	}
-	i.refresh(dst)
 }
 
 // persistence returns how long datagrams wait for s.
@@ -239,21 +256,29 @@ func (i *Interface) persistence(s *sleeper) time.Duration {
 // hold sees to it that what waits for nb, which sleeps, is announced and expires.
 func (i *Interface) hold(nb *neighbor) {
 	i.refresh(nb.dst)
-	t := nb.head.at.Add(i.persistence(i.sleep.known[nb.dst]))
+	t := nb.head.at.Add(i.persistence(i.sleeper(nb.dst)))
 	if s := &i.sleep; s.deadline.IsZero() || t.Before(s.deadline) {
 		s.deadline = t
 	}
 }
 
-// refresh says whether something waits for dst.
+// refresh says whether something waits for the node at dst: under each of its addresses,
+// for it may ask with either.
 func (i *Interface) refresh(dst ipv6.LinkAddr) {
-	s := &i.sleep
-	if s.coord == nil {
+	if i.sleep.coord == nil {
 		return
 	}
-	a := macAddr(dst)
-	nb := i.q.lookup(dst)
-	want := nb != nil && nb.sleepy && nb.n > 0 || s.coord.Waits(a)
+	waits := i.waiting(dst) != nil
+	i.announce(macAddr(dst), waits)
+	if o := i.other(dst); !o.IsZero() {
+		i.announce(macAddr(o), waits)
+	}
+}
+
+// announce says whether something waits for a: a datagram, or a command.
+func (i *Interface) announce(a ieee802154.Addr, datagram bool) {
+	s := &i.sleep
+	want := datagram || s.coord.Waits(a)
 	k := slices.Index(s.pending, a)
 	switch {
 	case want && k < 0:
@@ -294,9 +319,9 @@ func (i *Interface) polled(now time.Time, a ieee802154.Addr) {
 		i.wake()
 		return
 	}
-	x := s.known[src]
+	x := i.sleeper(src)
 	if x == nil {
-		if x = i.newSleeper(src); x == nil {
+		if x = i.newSleeper(i.node(src)); x == nil {
 			return
 		}
 		i.settle(src)
@@ -305,9 +330,8 @@ func (i *Interface) polled(now time.Time, a ieee802154.Addr) {
 		x.interval = max(now.Sub(x.polled), x.interval-x.interval/8)
 	}
 	x.polled = now
-	nb := i.q.lookup(src)
 	switch {
-	case nb == nil || nb.n == 0 || !nb.sleepy:
+	case i.waiting(src) == nil:
 		// "If there is no data frame pending ..., the coordinator shall send a data frame
 		// without requesting acknowledgment to the device containing a zero length payload"
 		if s.inexact && s.nothing.push(a) {
@@ -345,7 +369,7 @@ func (i *Interface) nextIndirect(now time.Time, tx []ieee802154.TxFrame) (n int)
 		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
 		b[seqOffset] = d.seq
 		b, last := d.cut(b, int(nb.room))
-		if !last || nb.n > 1 {
+		if !last || nb.n > 1 || i.both(nb.dst) {
 			b[0] |= pendingBit
 		}
 		if i.sec != nil {
@@ -368,14 +392,14 @@ func (i *Interface) nextPolled(now time.Time) (nb *neighbor, trial bool) {
 	s := &i.sleep
 	for s.polls.n > 0 {
 		dst := s.polls.pop()
-		x := s.known[dst]
+		x := i.sleeper(dst)
 		if x == nil {
 			continue
 		}
 		x.queued = false
 		trial = x.trial
-		nb = i.q.lookup(dst)
-		if nb == nil || !nb.sleepy || nb.n == 0 || nb.head.flying {
+		nb = i.waiting(dst)
+		if nb == nil || nb.head.flying {
 			x.trial = false
 			continue
 		}
@@ -423,7 +447,7 @@ func (i *Interface) sleepDone(now time.Time, f flight, status ieee802154.TxStatu
 			if f.last {
 				i.linkStatus(now, dst, true)
 			}
-			if x := i.sleep.known[dst]; trial && x != nil && x.mode == SleepLearnt {
+			if x := i.sleeper(dst); trial && x != nil && x.mode == SleepLearnt {
 				i.awake(dst)
 				return
 			}
@@ -468,6 +492,9 @@ func (i *Interface) advanceSleep(now time.Time) {
 	}
 	s.deadline = time.Time{}
 	for k := len(s.pending) - 1; k >= 0; k-- { // the last one takes the place of one that goes
+		if k >= len(s.pending) {
+			continue // both addresses of a node went
+		}
 		if nb := i.q.lookup(linkAddr(s.pending[k])); nb != nil && nb.sleepy {
 			i.expire(now, nb)
 		}
@@ -479,7 +506,7 @@ func (i *Interface) commandGone(a ieee802154.Addr) { i.refresh(linkAddr(a)) }
 // expire drops what waits for nb too long, or tries whether nb is awake.
 func (i *Interface) expire(now time.Time, nb *neighbor) {
 	s := &i.sleep
-	x := s.known[nb.dst]
+	x := i.sleeper(nb.dst)
 	long := i.persistence(x)
 	for nb.head != nil {
 		if nb.head.flying {
