@@ -336,20 +336,35 @@ func (l *lan) OnLinkChanged(now time.Time, prefix netip.Prefix, on bool) {
 	} else {
 		delete(l.onLink, prefix)
 	}
-	if !l.control {
-		if on {
-			l.link.AddPrefix(prefix)
-		} else {
-			l.link.RemovePrefix(prefix)
-		}
-	} else if prefix == l.d.lanPrefix() {
-		// The kernel does not hear our advertisements; without an address it would not know
-		// that the hosts which use the prefix are there.
-		addr := ipv6.WithIID(prefix, l.state.LinkAddr.IID())
-		l.d.kernel.set(l.d.kernel.lan, netip.PrefixFrom(addr, 64), on)
+	if l.control {
+		l.kernelPrefix(prefix, on)
+	} else if on {
+		l.link.AddPrefix(prefix)
+	} else {
+		l.link.RemovePrefix(prefix)
 	}
 	if l.d.cfg.LAN.NDProxy {
 		l.later = append(l.later, l.followPrefix)
+	}
+}
+
+// kernelPrefix has a prefix of the LAN reached by the kernel, also where it is part of one
+// that our meshes have theirs from, the rest of which is unreachable.
+func (l *lan) kernelPrefix(prefix netip.Prefix, on bool) {
+	d := l.d
+	fib := d.router.FIB()
+	rt, ok := fib.Exact(prefix)
+	switch {
+	case on && !ok:
+		fib.Add(router.Route{Prefix: prefix, Port: d.host.Index(), Kind: router.RouteStatic})
+	case !on && ok && rt.Port == d.host.Index() && rt.Kind == router.RouteStatic:
+		fib.Remove(prefix)
+	}
+	if prefix == d.lanPrefix() {
+		// The kernel does not hear our advertisements; without an address it would not know
+		// that the hosts which use the prefix are there.
+		addr := ipv6.WithIID(prefix, l.state.LinkAddr.IID())
+		d.kernel.set(d.kernel.lan, netip.PrefixFrom(addr, 64), on)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -37,6 +38,11 @@ var program = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	// The parallel tests wait more than they work.
+	flag.Parse()
+	if set := flag.Lookup("test.parallel"); set.Value.String() == set.DefValue {
+		set.Value.Set("16")
+	}
 	code := m.Run()
 	if bin, err := program(); err == nil {
 		os.RemoveAll(filepath.Dir(bin))
@@ -212,7 +218,7 @@ func (b *bench) checkCounters() {
 		if drops != p.Dropped {
 			b.t.Errorf("port %s: drops %v add to %d, dropped %d", p.Name, p.Drops, drops, p.Dropped)
 		}
-		if p.Received == 0 {
+		if p.Received == 0 && p.Name != "user" { // nobody needs to ask the stack of its own
 			b.t.Errorf("port %s received nothing", p.Name)
 		}
 	}
