@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -166,6 +167,18 @@ func (c *UDPConn) send(b []byte, opts tcpip.WriteOptions, to netip.AddrPort) (in
 			return 0, c.opError("write", addr, net.ErrClosed)
 		}
 	}
+}
+
+// SetMulticastHops sets the hop limit of what is sent to groups, 1 by default (RFC 3493
+// section 5.2).
+func (c *UDPConn) SetMulticastHops(n int) error {
+	if n < 0 || n > 255 {
+		return c.opError("set", nil, syscall.EINVAL)
+	}
+	if err := c.ep.SetSockOptInt(tcpip.MulticastTTLOption, n); err != nil {
+		return c.opError("set", nil, asError(err))
+	}
+	return nil
 }
 
 // ReadFromUDPAddrPort reads one datagram.

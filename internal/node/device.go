@@ -62,10 +62,11 @@ type Device struct {
 	Iface  *lowpan.Interface
 	ND     *nd.Host
 
-	cfg   DeviceConfig
-	log   *slog.Logger
-	addrs []netip.Addr
-	stats DeviceStats
+	cfg    DeviceConfig
+	log    *slog.Logger
+	addrs  []netip.Addr
+	groups groups
+	stats  DeviceStats
 }
 
 // DeviceStats counts the packets that the host stack sent.
@@ -130,15 +131,25 @@ func NewDevice(cfg DeviceConfig) *Device {
 		LinkAddr:   ll, Classic: cfg.Classic, Lifetime: cfg.Lifetime, Limits: cfg.ND, Rand: cfg.Rand, Logger: cfg.Logger,
 	}, d.Link, (*events)(d))
 	d.Link.SetNeighbors(d.ND)
+	d.newGroups()
 	return d
 }
 
 // Start begins to look for a router.
 func (d *Device) Start(now time.Time) { d.ND.Start(now) }
 
-// Stop takes the registrations back (RFC 6775 section 5.8). What that sends is queued on
+// Stop leaves the groups and takes the registrations back (RFC 6775 section 5.8). What that sends is queued on
 // the port; see [Device.Idle].
-func (d *Device) Stop(now time.Time) { d.ND.Stop(now) }
+func (d *Device) Stop(now time.Time) {
+	d.groups.Batch(now, func() {
+		for _, g := range d.groups.Snapshot().Groups {
+			for range g.Joins {
+				d.Leave(now, g.Group)
+			}
+		}
+	})
+	d.ND.Stop(now)
+}
 
 // Idle reports whether nothing waits for the radio.
 func (d *Device) Idle() bool { return d.Iface.Stats().DatagramsQueued == 0 }
@@ -180,6 +191,7 @@ type events Device
 func (e *events) AddressAdded(now time.Time, a netip.Addr, _ int) {
 	d := (*Device)(e)
 	if a.IsLinkLocalUnicast() {
+		d.groups.SetSource(now, a)
 		return // lives on the link
 	}
 	for _, b := range d.addrs {
@@ -219,6 +231,7 @@ func (e *events) DefaultRouter(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
 	}
 	if a.IsValid() {
 		d.Router.FIB().Add(router.Route{Prefix: all, Port: d.Link.Index(), NextHop: a, Kind: router.RouteDefault})
+		d.groups.Announce(now) // it may not have heard of the groups
 	} else {
 		d.Router.FIB().Remove(all)
 		ll = ipv6.LinkAddr{}

@@ -64,6 +64,10 @@ type Config struct {
 
 	CoAP coap.Options // its Resources nil: those of [coap.Device], and /name
 
+	// Groups are the multicast groups that the node listens to. nil: those of all CoAP nodes
+	// ([coap.AllCoAPNodes]).
+	Groups []netip.Addr
+
 	// OnChange, where set, is told of each change of the state. It is called from the
 	// node's goroutine and must not block.
 	OnChange func(State)
@@ -147,6 +151,14 @@ func New(cfg Config, log *slog.Logger) (*Node, error) {
 				cfg.PAN, cfg.Short = s.Settings().PAN, s.Settings().Short
 			}
 			open = func(uint64, uint16) (ieee802154.Radio, error) { return r, nil }
+		}
+	}
+	if cfg.Groups == nil {
+		cfg.Groups = coap.AllCoAPNodes()
+	}
+	for _, g := range cfg.Groups {
+		if !g.Is6() || !g.IsMulticast() {
+			return nil, fmt.Errorf("group %v: want an IPv6 multicast address", g)
 		}
 	}
 	fixed := cfg.EUI64 != 0
@@ -282,6 +294,34 @@ func (n *Node) Do(ctx context.Context, f func(now time.Time, d *Device)) error {
 	return n.loop.Do(ctx, func(*router.Router) { f(time.Now(), n.dev) })
 }
 
+// Join makes the node listen to a multicast group: on its sockets that are bound to no
+// other address, CoAP for one. Each Join wants a [Node.Leave].
+func (n *Node) Join(ctx context.Context, group netip.Addr) (err error) {
+	if e := n.Do(ctx, func(now time.Time, d *Device) { err = n.join(now, d, group) }); e != nil {
+		return e
+	}
+	return err
+}
+
+func (n *Node) join(now time.Time, d *Device, group netip.Addr) error {
+	if err := d.Join(now, group); err != nil {
+		return fmt.Errorf("join %v: %w", group, err)
+	}
+	if err := n.stack.JoinGroup(group); err != nil {
+		d.Leave(now, group)
+		return err
+	}
+	return nil
+}
+
+// Leave undoes one [Node.Join], or the joining of one of [Config].Groups.
+func (n *Node) Leave(ctx context.Context, group netip.Addr) error {
+	return n.Do(ctx, func(now time.Time, d *Device) {
+		d.Leave(now, group)
+		_ = n.stack.LeaveGroup(group) // undoes one as well
+	})
+}
+
 func (n *Node) change(f func(*State)) {
 	n.mu.Lock()
 	f(&n.state)
@@ -331,7 +371,16 @@ func (n *Node) Run(ctx context.Context) error {
 	n.stack.Start(func(w interface{ Run(now time.Time) }) bool { return n.loop.PostUplink(w) }, n.dev.FromHost)
 	n.keeper.Start(n.dev.Iface)
 	n.pump.Start()
-	err := n.Do(ctx, func(now time.Time, d *Device) { d.Start(now) })
+	err := n.Do(ctx, func(now time.Time, d *Device) {
+		d.groups.Batch(now, func() {
+			for _, g := range n.cfg.Groups {
+				if e := n.join(now, d, g); e != nil {
+					n.log.Error("group not joined", "group", g, "err", e)
+				}
+			}
+		})
+		d.Start(now)
+	})
 	if err == nil {
 		n.log.Info("looking for a router", "lladdr", ipv6.EUI64(n.cfg.EUI64), "addr", n.State().LinkLocal)
 		select {

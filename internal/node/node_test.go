@@ -21,8 +21,10 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 
 	"border-router/internal/api"
+	"border-router/internal/coap"
 	"border-router/internal/config"
 	"border-router/internal/daemon"
+	"border-router/internal/hoststack"
 	"border-router/router"
 )
 
@@ -273,5 +275,82 @@ func TestRandomEUI64(t *testing.T) {
 			t.Fatalf("%016x", e)
 		}
 		seen[e] = true
+	}
+}
+
+// TestNodeGroups: a request to all CoAP nodes comes to those that listen, and to a group
+// that a node joins later, as long as it does; each answers once, from its own address.
+func TestNodeGroups(t *testing.T) {
+	d, hub := startRouter(t)
+	coapFast := coap.Options{Leisure: 50 * time.Millisecond}
+	a, _ := startNodeWith(t, hub, Config{EUI64: 0x0200_0000_0000_000a, CoAP: coapFast})
+	b, _ := startNodeWith(t, hub, Config{EUI64: 0x0200_0000_0000_000b, CoAP: coapFast})
+	c, _ := startNodeWith(t, hub, Config{EUI64: 0x0200_0000_0000_000c, CoAP: coapFast, Groups: []netip.Addr{}})
+	conn, err := d.Stack().ListenPacket(netip.AddrPort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	u := conn.(*hoststack.UDPConn)
+	if err := u.SetMulticastHops(8); err != nil {
+		t.Fatal(err)
+	}
+	mid := byte(0)
+	// ask returns who answers within a while.
+	ask := func(group netip.Addr) map[netip.Addr]int {
+		t.Helper()
+		mid++
+		get := []byte{0x51, 1, 0, mid, mid, 0xb4, 't', 'i', 'm', 'e'}
+		if _, err := u.WriteToUDPAddrPort(get, netip.AddrPortFrom(group, CoAPPort)); err != nil {
+			t.Fatal(err)
+		}
+		got := map[netip.Addr]int{}
+		for end := time.Now().Add(400 * time.Millisecond); ; {
+			buf := make([]byte, 2048)
+			u.SetReadDeadline(end)
+			n, from, _, err := u.ReadFromTo(buf)
+			if err != nil {
+				break
+			}
+			if n < 5 || buf[0] != 0x51 || buf[1] != 0x45 || buf[4] != mid {
+				t.Errorf("answer % x from %v", buf[:n], from)
+			}
+			got[from.Addr()]++
+		}
+		return got
+	}
+	check := func(group string, want ...*Node) {
+		t.Helper()
+		var got map[netip.Addr]int
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+			got = ask(netip.MustParseAddr(group))
+			ok := len(got) == len(want)
+			for _, n := range want {
+				ok = ok && got[n.State().Addrs[0]] == 1
+			}
+			if ok {
+				return
+			}
+		}
+		t.Errorf("%s: answers %v, want %d", group, got, len(want))
+	}
+	check("ff05::fd", a, b)
+	other := netip.MustParseAddr("ff05::1234")
+	check("ff05::1234")
+	for _, n := range []*Node{b, c} {
+		if err := n.Join(t.Context(), other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("ff05::1234", b, c)
+	if err := b.Leave(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	check("ff05::1234", c)
+	if err := c.Join(t.Context(), netip.MustParseAddr("2001:db8::1")); err == nil {
+		t.Error("an address is joined")
+	}
+	if _, err := New(Config{Groups: []netip.Addr{netip.MustParseAddr("::1")}}, nil); err == nil {
+		t.Error("a node listens to no group")
 	}
 }
