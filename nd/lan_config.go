@@ -176,7 +176,8 @@ type LANConfig struct {
 	RouterOnly bool
 
 	// AcceptRouter has the RAs of other routers set our default router, routes, addresses
-	// and parameters. Without it they are only heard for what we advertise ourselves.
+	// and parameters. Without it they are only heard for what we advertise ourselves and, with
+	// RouterOnly, for the prefixes that are on the link.
 	AcceptRouter bool
 	// AcceptRedirects has redirects followed. "A router MUST NOT update its routing tables
 	// upon receipt of a Redirect" (RFC 4861 section 8.2): for a node that does not forward.

@@ -313,7 +313,7 @@ func (l *LAN) takePrefix(now time.Time, r *lanRouter, pio PrefixInfo, multicast 
 	x := &l.prefixes[i]
 	if pio.OnLink {
 		// An option without the L flag says nothing of being on the link.
-		x.onLink = pio.Valid > 0 && l.cfg.AcceptRouter
+		x.onLink = pio.Valid > 0 && (l.cfg.AcceptRouter || l.cfg.RouterOnly)
 	}
 	x.auto = pio.Autonomous
 	x.valid, x.preferred = after(now, pio.Valid), after(now, pio.Preferred)

@@ -79,6 +79,7 @@ func (d *Daemon) newLAN() error {
 		Port: port, Kind: router.LAN, Ingress: c.Filters.Ingress, Machines: []router.Machine{l},
 		Realm: d.realm(0),
 	})
+	d.router.SetProxied(c.LAN.NDProxy)
 	if c.Multicast.Forward {
 		port.SetAllGroups(true)
 	}
