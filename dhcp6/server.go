@@ -27,6 +27,8 @@ type Server struct {
 	first, last netip.Addr // of the pool; invalid: none
 	poolSize    uint64
 	stats       ServerStats
+
+	preferredUntil, validUntil time.Time // of the prefix; zero: no end
 }
 
 // NewServer returns a server that sends through out and tells ev, which may be nil.
@@ -72,12 +74,19 @@ func (s *Server) configure(cfg ServerConfig) {
 // advertisements that take the old prefix back.
 func (s *Server) SetPrefix(now time.Time, p netip.Prefix, first, last netip.Addr) {
 	s.cfg.Prefix, s.cfg.First, s.cfg.Last = p, first, last
+	s.preferredUntil, s.validUntil = time.Time{}, time.Time{}
 	s.pool()
 	for _, b := range s.Bindings() {
 		if !s.onLink(b.Addr) {
 			s.unbind(now, s.bindings[b.Addr])
 		}
 	}
+}
+
+// SetLifetimes bounds the lifetimes of leases by those of what the prefix was cut out of; the
+// zero Time is no bound. [Server.SetPrefix] takes it back.
+func (s *Server) SetLifetimes(preferred, valid time.Time) {
+	s.preferredUntil, s.validUntil = preferred, valid
 }
 
 // SetConfiguration changes what clients are told: resolvers, search list and time servers.

@@ -131,12 +131,29 @@ func (s *Server) configuration(q *query, b *builder) {
 }
 
 // lease returns an IA Address with the lifetimes of the configuration.
-func (s *Server) lease(a netip.Addr) leased {
-	return leased{prefix: netip.PrefixFrom(a, 128), preferred: whole(s.cfg.PreferredLifetime), valid: whole(s.cfg.ValidLifetime)}
+func (s *Server) lease(now time.Time, a netip.Addr) leased {
+	preferred, valid := s.lifetimes(now)
+	return leased{prefix: netip.PrefixFrom(a, 128), preferred: whole(preferred), valid: whole(valid)}
 }
 
-func (s *Server) timed(id uint32, leases ...leased) ia {
-	return ia{id: id, t1: whole(s.cfg.T1), t2: whole(s.cfg.T2), leases: leases}
+// lifetimes returns those of a lease given now.
+func (s *Server) lifetimes(now time.Time) (preferred, valid time.Duration) {
+	bound := func(d time.Duration, until time.Time) time.Duration {
+		if until.IsZero() {
+			return d
+		}
+		return max(min(d, until.Sub(now)), 0)
+	}
+	valid = bound(s.cfg.ValidLifetime, s.validUntil)
+	return min(bound(s.cfg.PreferredLifetime, s.preferredUntil), valid), valid
+}
+
+func (s *Server) timed(now time.Time, id uint32, leases ...leased) ia {
+	t1, t2 := s.cfg.T1, s.cfg.T2
+	if preferred, _ := s.lifetimes(now); preferred < s.cfg.PreferredLifetime {
+		t1, t2 = min(t1, preferred/2), min(t2, preferred*8/10)
+	}
+	return ia{id: id, t1: whole(t1), t2: whole(t2), leases: leases}
 }
 
 // assign answers the IAs of a Solicit or Request (RFC 8415 sections 18.3.1, 18.3.2); with
@@ -147,9 +164,9 @@ func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
 		x := &q.m.nas[i]
 		if mine := s.ours(q.m.client, x.id); len(mine) > 0 {
 			// The client lost its lease, or the Reply was lost: the same again.
-			out := s.timed(x.id)
+			out := s.timed(now, x.id)
 			for _, m := range mine {
-				out.leases = append(out.leases, s.lease(m.Addr))
+				out.leases = append(out.leases, s.lease(now, m.Addr))
 				if commit {
 					s.bind(now, q, x, m.Addr)
 				}
@@ -173,7 +190,7 @@ func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
 		if commit {
 			s.bind(now, q, x, a)
 		}
-		b.na(s.timed(x.id, s.lease(a)), "")
+		b.na(s.timed(now, x.id, s.lease(now, a)), "")
 	}
 	for _, x := range q.m.pds {
 		b.pd(ia{id: x.id, status: statusNoPrefixAvail}, "no prefixes")
@@ -191,9 +208,9 @@ func (s *Server) extend(now time.Time, q *query, b *builder) error {
 	for i := range q.m.nas {
 		x := &q.m.nas[i]
 		mine := s.ours(q.m.client, x.id)
-		out := s.timed(x.id)
+		out := s.timed(now, x.id)
 		for _, m := range mine {
-			out.leases = append(out.leases, s.lease(m.Addr))
+			out.leases = append(out.leases, s.lease(now, m.Addr))
 			s.bind(now, q, x, m.Addr)
 		}
 		if len(mine) == 0 {
@@ -202,7 +219,7 @@ func (s *Server) extend(now time.Time, q *query, b *builder) error {
 				a := l.prefix.Addr()
 				if (s.inPool(a) || hasOwn && a == own) && s.free(q, a) && s.room(q) {
 					s.bind(now, q, x, a)
-					out.leases = append(out.leases, s.lease(a))
+					out.leases = append(out.leases, s.lease(now, a))
 					break
 				}
 			}
@@ -219,7 +236,7 @@ func (s *Server) extend(now time.Time, q *query, b *builder) error {
 			if len(x.leases) == 0 { // a further IA (section 18.2.4)
 				if a, ok := s.choose(q, x); ok && s.room(q) {
 					s.bind(now, q, x, a)
-					b.na(s.timed(x.id, s.lease(a)), "")
+					b.na(s.timed(now, x.id, s.lease(now, a)), "")
 					continue
 				}
 				s.stats.Refused++

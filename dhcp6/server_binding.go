@@ -130,7 +130,8 @@ func (s *Server) bind(now time.Time, q *query, x *ia, a netip.Addr) *Binding {
 		s.bindings[a] = b
 	}
 	b.Peer = q.peer
-	b.Preferred, b.Valid = now.Add(s.cfg.PreferredLifetime), now.Add(s.cfg.ValidLifetime)
+	preferred, valid := s.lifetimes(now)
+	b.Preferred, b.Valid = now.Add(preferred), now.Add(valid)
 	s.expiry.Set(a, b.Valid)
 	s.stats.Leased++
 	if s.ev != nil {

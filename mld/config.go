@@ -19,6 +19,7 @@ const (
 	v1UnsolicitedInterval      = 10 * time.Second      // RFC 2710 section 7.10
 	defaultQuietInterval       = time.Hour             // our own: of a querier without periodic queries
 	warnInterval               = 10 * time.Minute      // between two warnings of the same kind
+	defendInterval             = 5 * time.Second       // between General Queries of a quiet querier that answer another router's
 	minRetransmission          = 10 * time.Millisecond // least distance of two reports of the same change
 	minResponse                = time.Millisecond
 )
@@ -91,8 +92,9 @@ type QuerierConfig struct {
 	//
 	// Without General Queries it is 1 h, and before a group or source is forgotten the
 	// listeners are asked for it, and only for it: a mesh whose nodes never move hears of MLD
-	// LastListenerQueryCount times an hour and group. That is for links where nobody else is
-	// a querier.
+	// LastListenerQueryCount times an hour and group. Of several routers to such a mesh the
+	// one with the lower address answers queries of the others with one of its own, and these
+	// query when they have not heard of it for as long as if it queried.
 	ListeningInterval time.Duration
 
 	// FastLeave forgets a group at once when the last of its listeners leaves, where all of

@@ -36,6 +36,7 @@ type Querier struct {
 	other      netip.Addr    // the querier, where that is not us
 	otherUntil time.Time     // Other-Querier-Present Timer
 	warned     time.Time
+	defended   time.Time // when a General Query last answered another router's
 
 	groups map[[16]byte]*group
 	timers timerq.Queue[*group]
@@ -269,6 +270,10 @@ func (q *Querier) handleQuery(now time.Time, b []byte, src netip.Addr) error {
 	}
 	if !q.source.IsValid() || lowerIID(src, q.source) {
 		q.yield(now, v, src)
+	} else if q.quiet() && q.IsQuerier() && (q.defended.IsZero() || now.Sub(q.defended) >= defendInterval) {
+		// Without General Queries the other one would not hear that it is not the querier.
+		q.defended, q.nextQuery = now, now
+		q.advance(now)
 	}
 	if !v.General() && !v.Suppress {
 		q.lower(now, v)
@@ -364,9 +369,7 @@ func (q *Querier) advance(now time.Time) {
 		q.log.LogAttrs(context.Background(), slog.LevelInfo, "MLD querier has gone", slog.String("link", q.cfg.Name), slog.Any("addr", q.other))
 		q.other, q.otherUntil = netip.Addr{}, time.Time{}
 		q.ownTimers()
-		if !q.quiet() {
-			q.nextQuery, q.startup = now, 0
-		}
+		q.nextQuery, q.startup = now, 0
 	}
 	for !q.nextQuery.IsZero() && !q.nextQuery.After(now) && q.source.IsValid() {
 		q.generalQuery(now)

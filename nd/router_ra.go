@@ -156,7 +156,7 @@ func (r *Router) tookPrefix(now time.Time, n *node, a netip.Addr) {
 
 // refreshInterval is how often a node that does not ask is sent an RA.
 func (r *Router) refreshInterval() time.Duration {
-	_, valid := r.lifetimes(r.now)
+	_, valid := r.Lifetimes(r.now)
 	d := max(min(r.cfg.RouterLifetime, valid)/3, time.Second)
 	return d - time.Duration(r.rand.Int64N(int64(d/10)+1))
 }
@@ -233,7 +233,7 @@ func (r *Router) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, n *node
 	// RIOT ignores the NA that follows where the RA has no SLLAO.
 	b = AppendLinkAddr(b, OptionSourceLinkAddr, c.LinkAddr)
 	if c.Prefix.IsValid() {
-		preferred, valid := r.lifetimes(now)
+		preferred, valid := r.Lifetimes(now)
 		pio := PrefixInfo{Prefix: c.Prefix, Autonomous: true, Valid: seconds(valid), Preferred: seconds(preferred)}
 		b, _ = pio.AppendBinary(b)
 		onLink := c.OnLink == OnLinkAlways
@@ -345,7 +345,7 @@ func (r *Router) changed(now time.Time) {
 }
 
 // SetPrefix changes the prefix announced. The one before stays on the link, deprecated, for
-// two hours or what is left of its lifetime; an invalid prefix ends the announcement. The
+// two hours or what is left of its lifetime, which may be nothing; an invalid prefix ends the announcement. The
 // ABRO version grows: [Router.ABROVersion].
 func (r *Router) SetPrefix(now time.Time, p netip.Prefix) {
 	p = mask64(p)
@@ -353,8 +353,8 @@ func (r *Router) SetPrefix(now time.Time, p netip.Prefix) {
 		return
 	}
 	r.old = slices.DeleteFunc(r.old, func(o oldPrefix) bool { return o.prefix == p })
-	if old := r.cfg.Prefix; old.IsValid() {
-		r.old = slices.Insert(r.old, 0, oldPrefix{old, now.Add(min(deprecatedLifetime, r.cfg.ValidLifetime))})
+	if _, valid := r.Lifetimes(now); r.cfg.Prefix.IsValid() && valid > 0 {
+		r.old = slices.Insert(r.old, 0, oldPrefix{r.cfg.Prefix, now.Add(min(deprecatedLifetime, valid))})
 		r.old = r.old[:min(len(r.old), maxOldPrefixes)]
 	}
 	r.cfg.Prefix, r.preferredUntil, r.validUntil = p, time.Time{}, time.Time{}
@@ -380,6 +380,22 @@ func (r *Router) SetRDNSS(now time.Time, list []netip.Addr) {
 	}
 }
 
+// SetDNSSL changes the search domains announced.
+func (r *Router) SetDNSSL(now time.Time, list []string) {
+	if !slices.Equal(list, r.cfg.DNSSL) {
+		r.cfg.DNSSL = slices.Clone(list)
+		r.changed(now)
+	}
+}
+
+// SetOther changes the O flag: whether there is configuration to be had by DHCPv6.
+func (r *Router) SetOther(now time.Time, on bool) {
+	if on != r.cfg.Other {
+		r.cfg.Other = on
+		r.changed(now)
+	}
+}
+
 // SetAddrs changes which addresses, besides the link-local one, are ours on the link.
 func (r *Router) SetAddrs(list []netip.Addr) { r.cfg.Addrs = slices.Clone(list) }
 
@@ -388,14 +404,20 @@ func (r *Router) SetAddrs(list []netip.Addr) { r.cfg.Addrs = slices.Clone(list) 
 func (r *Router) ABROVersion() uint32 { return r.cfg.ABROVersion }
 
 // SetLifetimes bounds the lifetimes of the prefix announced by those of what it was cut out
-// of, a delegated prefix say (RFC 9096 section 3.3); the zero Time is no bound. It is not
-// announced by itself.
-func (r *Router) SetLifetimes(preferred, valid time.Time) {
+// of, a delegated prefix say (RFC 9096 section 3.3); the zero Time is no bound. Where that
+// makes them shorter, nodes are told; of longer ones they hear when they ask.
+func (r *Router) SetLifetimes(now time.Time, preferred, valid time.Time) {
+	p, v := r.Lifetimes(now)
 	r.preferredUntil, r.validUntil = preferred, valid
+	const rounding = 2 * time.Second
+	if q, w := r.Lifetimes(now); r.cfg.Prefix.IsValid() && (q < p-rounding || w < v-rounding) {
+		r.changed(now)
+	}
 }
 
-// lifetimes returns the preferred and the valid lifetime of the prefix to be announced.
-func (r *Router) lifetimes(now time.Time) (preferred, valid time.Duration) {
+// Lifetimes returns the preferred and the valid lifetime of the prefix as they are announced
+// now.
+func (r *Router) Lifetimes(now time.Time) (preferred, valid time.Duration) {
 	bound := func(d time.Duration, until time.Time) time.Duration {
 		if until.IsZero() {
 			return d

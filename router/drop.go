@@ -25,6 +25,7 @@ const (
 	DropTransit                          // from an uplink to somewhere that is no mesh of ours
 	DropDuplicate                        // multicast that has come before, by another way
 	DropMulticastRate                    // more multicast than the link is given
+	DropNotDesignated                    // multicast that another router to the link forwards
 	numDrops
 )
 
@@ -47,6 +48,7 @@ var dropText = [numDrops]string{
 	DropTransit:          "no_transit",
 	DropDuplicate:        "multicast_duplicate",
 	DropMulticastRate:    "multicast_rate",
+	DropNotDesignated:    "multicast_not_designated",
 }
 
 // Error returns the reason as a metric label.

@@ -143,6 +143,8 @@ type Link struct {
 	nb    Neighbors
 	mc    Multicast
 
+	designated designated // mc, where it is one
+
 	realm      uint32
 	minScope   ipv6.Scope
 	mcBucket   ipv6.TokenBucket

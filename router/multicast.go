@@ -25,6 +25,11 @@ type Multicast interface {
 	Listeners(group netip.Addr, list []ipv6.LinkAddr) ([]ipv6.LinkAddr, bool)
 }
 
+// A designated port says whether it is us, of several routers to the link, who forwards what
+// comes from it: else each would carry a copy to the link that they share. [Multicast] may
+// implement it.
+type designated interface{ Designated() bool }
+
 const (
 	defaultMulticastUnicasts = 2
 	defaultMulticastRate     = 20
@@ -54,7 +59,10 @@ func (l *Link) setMulticastLimits(cfg PortConfig) {
 
 // SetMulticast gives the port its listener discovery. Without one nothing is forwarded
 // onto the link.
-func (l *Link) SetMulticast(m Multicast) { l.mc = m }
+func (l *Link) SetMulticast(m Multicast) {
+	l.mc = m
+	l.designated, _ = m.(designated)
+}
 
 // forwardMulticast sends copies of a packet to a group of larger than link scope to the
 // ports that have listeners, and reports how many ports took one; where none did, reason
@@ -69,6 +77,9 @@ func (r *Router) forwardMulticast(now time.Time, in *Link, p ipv6.Packet, m ipv6
 	}
 	if r.seen.duplicate(now, p, in.index) {
 		return 0, DropDuplicate
+	}
+	if in.designated != nil && !in.designated.Designated() {
+		return 0, DropNotDesignated
 	}
 	reason = DropMulticastForward
 	from, group := p.Src(), p.Dst()

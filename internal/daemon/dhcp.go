@@ -57,9 +57,17 @@ func (d *Daemon) newDHCPClient(l *lan) {
 	}, c, c)
 	l.dhcp = c
 	if !l.control {
-		d.router.HandleUDP(dhcpClientPort, func(now time.Time, _ *router.Link, src, _ netip.AddrPort, b []byte) error {
+		d.router.HandleUDP(dhcpClientPort, func(now time.Time, in *router.Link, src, _ netip.AddrPort, b []byte) error {
+			if in != l.link {
+				return router.DropNoListener
+			}
 			return c.HandleMessage(now, src, b)
 		})
+	}
+	// What is left of the lease of an earlier run counts from now on, whether there is a
+	// link or not.
+	if r, ok := d.keptLease(); ok {
+		c.Restore(d.started, r)
 	}
 }
 
@@ -107,9 +115,7 @@ func (c *dhcpClient) ready(now time.Time) {
 		go c.read(conn)
 	}
 	c.started = true
-	if r, ok := c.l.d.keptLease(); ok {
-		c.Restore(now, r)
-	}
+	c.l.later = append(c.l.later, c.apply) // addresses, which had no link before
 	c.SetMode(now, c.mode())
 	c.LinkChanged(now, true)
 }
@@ -178,12 +184,17 @@ func (c *dhcpClient) stop(time.Time) {
 }
 
 // LeaseChanged is [dhcp6.ClientEvents].
-func (c *dhcpClient) LeaseChanged(now time.Time, lease dhcp6.Lease) {
-	d, l := c.l.d, c.l
+func (c *dhcpClient) LeaseChanged(time.Time, dhcp6.Lease) {
 	if b, err := json.Marshal(c.Record()); err == nil {
-		d.store.Put(keyLease, b)
+		c.l.d.store.Put(keyLease, b)
 	}
-	l.later = append(l.later, func(now time.Time) {
+	c.l.later = append(c.l.later, c.apply)
+}
+
+// apply makes use of what is leased now.
+func (c *dhcpClient) apply(now time.Time) {
+	d, l, lease := c.l.d, c.l, c.Lease()
+	if l.nd != nil {
 		for a := range c.leased {
 			if !slices.ContainsFunc(lease.Addresses, func(x dhcp6.Address) bool { return x.Addr == a }) {
 				delete(c.leased, a)
@@ -197,11 +208,11 @@ func (c *dhcpClient) LeaseChanged(now time.Time, lease dhcp6.Lease) {
 			}
 			c.leased[a.Addr] = true
 		}
-		if d.delegates() {
-			d.delegated(now, lease.Prefixes)
-		}
-		d.dnsChanged(now)
-	})
+	}
+	if d.delegates() {
+		d.delegated(now, lease.Prefixes)
+	}
+	d.dnsChanged(now)
 }
 
 // dnsChanged tells the nodes which resolvers the uplink has, where the configuration says
@@ -234,13 +245,15 @@ func (d *Daemon) dnsChanged(now time.Time) {
 		sntp = lease.SNTP
 	}
 	for _, m := range d.meshes {
-		if len(d.cfg.ND.RDNSS) == 0 {
-			m.nd.SetRDNSS(now, dns)
-			d.keepABRO(m.nd.ABROVersion())
-		}
+		m.nd.SetRDNSS(now, dns)
+		m.nd.SetDNSSL(now, search)
 		if m.server != nil {
 			m.server.SetConfiguration(dns, search, sntp, lease.NTP)
+			// Resolvers and domains are in the advertisement; what else there is has to be
+			// asked for.
+			m.nd.SetOther(now, len(sntp)+len(lease.NTP) > 0)
 		}
+		d.keepABRO(m.nd.ABROVersion())
 	}
 }
 

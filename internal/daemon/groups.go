@@ -73,6 +73,10 @@ func (g *groups) Wants(now time.Time, group, src netip.Addr) bool {
 	return g.querier.Wants(now, group, src) && (!g.served || g.querier.IsQuerier())
 }
 
+// Designated reports whether it is us who carries what nodes send to the LAN: of several
+// routers to one mesh the querier, as for what comes from there.
+func (g *groups) Designated() bool { return !g.served || g.querier.IsQuerier() }
+
 func (g *groups) Listeners(group netip.Addr, list []ipv6.LinkAddr) ([]ipv6.LinkAddr, bool) {
 	return g.querier.Listeners(group, list)
 }

@@ -50,15 +50,16 @@ func (d *Daemon) removeAddress(a netip.Addr) {
 }
 
 // setPrefix gives a mesh another prefix: nodes are told, form new addresses and register
-// them; the one before is deprecated, and goes in two hours. The zero prefix leaves the
-// mesh without.
+// them; the one before is deprecated, and goes in two hours, or earlier where it was given
+// for less. The zero prefix leaves the mesh without.
 func (d *Daemon) setPrefix(now time.Time, m *mesh, p netip.Prefix) {
 	if p == m.prefix {
 		return
 	}
 	d.log.Info("prefix of the mesh changes", "link", m.name, "from", m.prefix, "to", p)
 	if m.prefix.IsValid() {
-		m.retired = append(m.retired, retired{m.prefix, m.addr, now.Add(retireAfter)})
+		_, valid := m.nd.Lifetimes(now)
+		m.retired = append(m.retired, retired{m.prefix, m.addr, now.Add(min(retireAfter, valid))})
 		if len(m.retired) > maxRetired {
 			m.dropRetired(d, 0)
 		}
@@ -73,7 +74,7 @@ func (d *Daemon) setPrefix(now time.Time, m *mesh, p netip.Prefix) {
 	m.announce(d, now)
 	m.nd.SetPrefix(now, p)
 	d.keepABRO(m.nd.ABROVersion())
-	if m.server != nil {
+	if m.server != nil && d.cfg.DHCP.Server == config.DHCPServerStateful {
 		m.server.SetPrefix(now, p, netip.Addr{}, netip.Addr{})
 	}
 	d.routesChanged(now)
@@ -230,12 +231,18 @@ func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
 			if rt, ok := fib.Exact(p); ok && rt.Kind == router.RouteUnreachable {
 				fib.Remove(p)
 			}
+			if d.kernel != nil && !d.onMesh(p) {
+				d.kernel.route(p, false)
+			}
 		}
 	}
 	d.unreachable = d.unreachable[:0]
 	for _, p := range list {
 		fib.Add(router.Route{Prefix: p.Prefix, Kind: router.RouteUnreachable, Metric: 1 << 30})
 		d.unreachable = append(d.unreachable, p.Prefix)
+		if d.kernel != nil {
+			d.kernel.route(p.Prefix, true) // its own default route leads back to the uplink
+		}
 	}
 	subnets := d.subnetsOf(list)
 	for i, m := range d.meshes {
@@ -245,12 +252,21 @@ func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
 			continue
 		}
 		d.setPrefix(now, m, s.Prefix)
-		m.nd.SetLifetimes(s.From.Preferred, s.From.Valid)
+		m.nd.SetLifetimes(now, s.From.Preferred, s.From.Valid)
+		d.keepABRO(m.nd.ABROVersion())
+		if m.server != nil {
+			m.server.SetLifetimes(s.From.Preferred, s.From.Valid)
+		}
 	}
 	d.source = "generated"
 	if len(subnets) > 0 {
 		d.source = "delegated"
 	}
+}
+
+// onMesh reports whether p is the prefix of a mesh, or was.
+func (d *Daemon) onMesh(p netip.Prefix) bool {
+	return slices.ContainsFunc(d.meshes, func(m *mesh) bool { return slices.Contains(m.link.Prefixes(), p) })
 }
 
 // subnetsOf returns the subnet of each mesh, by its number, out of the delegated prefix that
