@@ -11,11 +11,12 @@ import (
 
 // findRadios puts the radio that is there in place of "auto", and waits for one where there
 // is none. The error is that there are several.
-func findRadios(ctx context.Context, list []config.Radio, log *slog.Logger) error {
-	return findRadiosIn(ctx, discover.System{}, list, log)
+// waiting, where set, is told why it waits, each time that changes.
+func findRadios(ctx context.Context, list []config.Radio, log *slog.Logger, waiting func(why string)) error {
+	return findRadiosIn(ctx, discover.System{}, list, log, waiting)
 }
 
-func findRadiosIn(ctx context.Context, system discover.System, list []config.Radio, log *slog.Logger) error {
+func findRadiosIn(ctx context.Context, system discover.System, list []config.Radio, log *slog.Logger, waiting func(why string)) error {
 	for i, r := range list {
 		if !r.IsAuto() {
 			continue
@@ -24,7 +25,7 @@ func findRadiosIn(ctx context.Context, system discover.System, list []config.Rad
 		if err != nil {
 			return err
 		}
-		f := discover.Finder{Prober: discover.Prober{System: system}, Logger: log}
+		f := discover.Finder{Prober: discover.Prober{System: system}, Logger: log, Waiting: waiting}
 		for _, other := range list {
 			if !other.IsAuto() {
 				f.Taken = append(f.Taken, string(other))

@@ -122,15 +122,17 @@ func TestTables(t *testing.T) {
 					Drops:    map[string]uint64{"ingress_filter": 7, "checksum": 1, "martian": 1, "hop_limit_exceeded": 0},
 					Lowpan:   &api.Layer{Counters: map[string]uint64{"frames_in": 1200, "datagrams_in": 1000}, Drops: map[string]uint64{"dispatch": 3}},
 					Radio: &api.Radio{URL: "zep://?channel=26", State: "down", Error: "socket: gone", Channel: 26, PAN: "0x0023", EUI64: "02:00:5e:10:00:00:00:01",
-						Local: []string{"127.0.0.1:17754", "[::1]:17754"}, Peers: 2, Layer: api.Layer{Counters: map[string]uint64{"received": 1300}, Drops: map[string]uint64{"fcs": 2}}},
+						PANConflict: &api.Conflict{LinkAddr: "02:00:5e:10:00:00:00:99", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+						Local:       []string{"127.0.0.1:17754", "[::1]:17754"}, Peers: 2, Layer: api.Layer{Counters: map[string]uint64{"received": 1300}, Drops: map[string]uint64{"fcs": 2}}},
 				},
 				{Name: "lowpan0", Kind: "host", MTU: 1280, Counters: api.Counters{Received: 5, Forwarded: 5}},
 			},
 		},
 		neighbors: []api.Neighbor{
 			{Port: "zep0", Addr: addr("fd12:3456:789a::ff:fe00:2"), State: "incomplete"},
-			{Port: "zep0", Addr: addr("fd12:3456:789a:1111:2222:3333:4444:5555"), LinkAddr: "02:00:5e:10:00:00:00:02", State: "registered", Registered: true, Lifetime: 890, RSSI: ptr(-61), LastHeard: ptr(4.25)},
-			{Port: "zep0", Addr: addr("fd12:3456:789a::3"), LinkAddr: "02:00:5e:10:00:00:00:03", State: "stale", LastHeard: ptr(90000.0)},
+			{Port: "zep0", Addr: addr("fd12:3456:789a:1111:2222:3333:4444:5555"), LinkAddr: "02:00:5e:10:00:00:00:02", State: "registered", Registered: true, Lifetime: 890, RSSI: ptr(-61), LastHeard: ptr(4.25),
+				Sleep: &api.Sleep{LastPoll: ptr(4.25), Interval: 5, Waiting: 2}},
+			{Port: "zep0", Addr: addr("fd12:3456:789a::3"), LinkAddr: "02:00:5e:10:00:00:00:03", State: "stale", LastHeard: ptr(90000.0), Sleep: &api.Sleep{Configured: true}},
 		},
 		routes: []api.Route{
 			{Prefix: prefix("fd12:3456:789a::/64"), Port: "zep0", Kind: "connected"},
@@ -152,6 +154,18 @@ func TestTables(t *testing.T) {
 		if name == "neighbors" && !strings.HasPrefix(out, "[") {
 			t.Errorf("neighbors --json is no array: %s", out)
 		}
+	}
+}
+
+// TestStatusWaiting: of a router that waits for its radio, status says that and why.
+func TestStatusWaiting(t *testing.T) {
+	path := serve(t, &canned{status: api.Status{
+		Version: "1.2.3", PID: 42, Uptime: 61, State: "waiting for a radio", Reason: "/dev/ttyACM0: in use by process 7; /dev/ttyS0: silent",
+	}})
+	const want = "border-router 1.2.3, process 42, up 1m1s\nstate    waiting for a radio\n" +
+		"         /dev/ttyACM0: in use by process 7\n         /dev/ttyS0: silent\n"
+	if status, out, errs := command(t.Context(), "status", "--socket", path); status != exitOK || out != want {
+		t.Errorf("status %d, %s%s", status, out, errs)
 	}
 }
 

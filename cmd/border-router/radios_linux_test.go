@@ -143,7 +143,7 @@ func TestFindRadios(t *testing.T) {
 	s := machineWith(t, map[string]string{"ttyACM0": one, "ttyACM1": two})
 	list := []config.Radio{"zep://?channel=11", "auto?channel=15&pan=0xabcd", "slip:///dev/ttyACM1"}
 	var log strings.Builder
-	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.NewTextHandler(&log, nil)), nil); err != nil {
 		t.Fatal(err)
 	}
 	if w := config.Radio("spinel://" + s.Root + "/dev/ttyACM0?baud=460800&channel=15&pan=0xabcd"); list[1] != w || list[0] != "zep://?channel=11" {
@@ -152,7 +152,7 @@ func TestFindRadios(t *testing.T) {
 	want(t, log.String(), `msg="radio found"`, "port=/dev/ttyACM0", "firmware=", "eui64=02005e1000000042")
 
 	list = []config.Radio{"auto"}
-	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.DiscardHandler)); err == nil || strings.Count(err.Error(), "--radio '") != 2 {
+	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.DiscardHandler), nil); err == nil || strings.Count(err.Error(), "--radio '") != 2 {
 		t.Errorf("two radios: %v", err)
 	}
 
@@ -162,13 +162,13 @@ func TestFindRadios(t *testing.T) {
 	log.Reset()
 	stopped := make(chan error)
 	go func() {
-		stopped <- findRadiosIn(ctx, empty, []config.Radio{"auto"}, slog.New(slog.NewTextHandler(&log, nil)))
+		stopped <- findRadiosIn(ctx, empty, []config.Radio{"auto"}, slog.New(slog.NewTextHandler(&log, nil)), nil)
 	}()
 	cancel()
 	if err := <-stopped; ended(ctx, err) != nil {
 		t.Errorf("interrupted: %v", err)
 	}
-	go func() { stopped <- findRadiosIn(t.Context(), empty, list, slog.New(slog.DiscardHandler)) }()
+	go func() { stopped <- findRadiosIn(t.Context(), empty, list, slog.New(slog.DiscardHandler), nil) }()
 	plugInto(t, empty.Root, "ttyUSB0", two)
 	if err := <-stopped; err != nil || !strings.Contains(string(list[0]), "dialect=serialradio") {
 		t.Errorf("plugged in later: %q, %v", list, err)

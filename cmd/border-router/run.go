@@ -23,7 +23,7 @@ that; each key of the file is a flag. ` + "`border-router config --default`" + `
 every key explained.
 
 --radio auto takes the dongle, or else the radio of the kernel, that is there, and waits for
-one to be plugged in. Where there are several, it ends and lists their URLs. Settings follow a
+one to be plugged in, which status says. Where there are several, it ends and lists their URLs. Settings follow a
 question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
 		Example: `  sudo border-router run
   sudo border-router run --radio auto
@@ -44,9 +44,6 @@ question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
 		}
 		// A reader of the log that goes away, or is started again, does not end the router.
 		signal.Ignore(syscall.SIGPIPE)
-		if err := findRadios(cmd.Context(), c.Radios, log); err != nil {
-			return ended(cmd.Context(), err)
-		}
 		return ended(cmd.Context(), runRouter(cmd.Context(), c, log))
 	}
 	return cmd
@@ -78,10 +75,14 @@ func (a *app) nodeCmd() *cobra.Command {
 		Short: "Be a device in a mesh",
 		Long: `node joins a mesh as a device would, without root: it forms an address from the router's
 prefix, registers it (RFC 6775) or, with --nd 4861, behaves as lwIP does, answers ping, and
-serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`,
+serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.
+
+With --poll-interval it sleeps: its receiver is off, and it asks its router for frames that
+often. That takes a ZEP radio.`,
 		Example: `  border-router node
   border-router node --radio 'zep://[::1]:17754?mode=client' --eui64 02:00:5e:10:00:00:00:01
-  border-router node --nd 4861 --name lwip-like`,
+  border-router node --nd 4861 --name lwip-like
+  border-router node --poll-interval 5s`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := n.Security.Check(); err != nil {
@@ -90,7 +91,7 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
 			n.Socket = a.socket
 			signal.Ignore(syscall.SIGPIPE)
 			log, found := n.Log.Logger(a.err), []config.Radio{n.Radio}
-			if err := findRadios(cmd.Context(), found, log); err != nil {
+			if err := findRadios(cmd.Context(), found, log, nil); err != nil {
 				return ended(cmd.Context(), err)
 			}
 			n.Radio = found[0]
@@ -105,6 +106,9 @@ serves CoAP: /.well-known/core, /time, /counter (observable), /echo and /large.`
 	f.Var(config.Var(&n.Short, ""), "short", "short `ADDR` of the device, such as 0x0001")
 	f.Var(config.Var(&n.Name, ""), "name", "`NAME` in the log (default: made from the EUI-64)")
 	f.Var(config.Var(&n.Life, "1m..65535m"), "registration-lifetime", "lifetime that registrations ask for, rounded up to minutes")
+	f.Var(config.Var(&n.Poll, "0s..1h"), "poll-interval", "sleep, and ask the router for frames this often; 0s: listen all the time")
+	ghc := f.VarPF(config.Var(&n.GHC, ""), "ghc", "", "generic header compression (RFC 7400) towards a router that knows it")
+	ghc.NoOptDefVal = "true"
 	n.Security.AddFlags(func(v *config.Value, name, usage string) { f.Var(v, name, usage) })
 	f.Var(config.Var(&n.StateDir, ""), "state-dir", "directory `DIR` that keeps the frame counter; needed with --key and --eui64")
 	f.Var(config.Var(&n.Log.Level, ""), "log-level", "least severe level that is logged: debug, info, warn or error")
@@ -123,6 +127,7 @@ loopback: Wireshark sees it, and nodes of others (RIOT, lwIP) can join. status, 
 ping and capture work as with run.`,
 		Example: `  border-router sim
   border-router sim --nodes 50 --classic 5 --loss 20 --delay 5ms --seed 7
+  border-router sim --nodes 10 --sleepy 4 --poll-interval 2s
   border-router sim --nodes 1000 --speed 100 --for 1d`,
 		Args: noArgs,
 	}
@@ -130,6 +135,8 @@ ping and capture work as with run.`,
 	f.SortFlags = false
 	f.Var(config.Var(&s.Nodes, "0..10000"), "nodes", "how many nodes")
 	f.Var(config.Var(&s.Classic, "0..10000"), "classic", "how many of them behave as lwIP does (RFC 4861) instead of registering")
+	f.Var(config.Var(&s.Sleepy, "0..10000"), "sleepy", "how many of them, not classic ones, sleep and ask the router for frames")
+	f.Var(config.Var(&s.Poll, "10ms..1h"), "poll-interval", "time from one time that those ask to the next")
 	f.Var(config.Var(&s.Loss, ""), "loss", "share of the frames that are lost")
 	f.Var(config.Var(&s.Delay, "0s..10s"), "delay", "delay of each frame, beside its air time")
 	f.Var(config.Var(&s.Seed, ""), "seed", "seed of everything random; 0 takes a new one")
@@ -149,6 +156,9 @@ ping and capture work as with run.`,
 		}
 		if s.Classic > s.Nodes {
 			return usageError(cmd, fmt.Errorf("--classic %d: want at most --nodes, which is %d", s.Classic, s.Nodes))
+		}
+		if rest := s.Nodes - s.Classic; s.Sleepy > rest {
+			return usageError(cmd, fmt.Errorf("--sleepy %d: want at most as many as --nodes without --classic, which is %d", s.Sleepy, rest))
 		}
 		if err := prepare(c); err != nil {
 			return err

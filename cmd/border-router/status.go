@@ -49,6 +49,15 @@ shown.`,
 
 func printStatus(w io.Writer, s api.Status) {
 	fmt.Fprintf(w, "border-router %s, process %d, up %s\n", s.Version, s.PID, seconds(s.Uptime))
+	if s.State != "" && s.State != "running" {
+		fmt.Fprintf(w, "state    %s\n", s.State)
+		for line := range strings.SplitSeq(s.Reason, "; ") {
+			if line != "" {
+				fmt.Fprintf(w, "         %s\n", line)
+			}
+		}
+		return
+	}
 	for _, p := range s.Prefixes {
 		fmt.Fprintf(w, "prefix   %s on %s (%s)\n", p.Prefix, p.Port, p.Source)
 	}
@@ -111,6 +120,13 @@ func printStatus(w io.Writer, s api.Status) {
 			if r.Error != "" {
 				fmt.Fprintf(w, "             %s\n", r.Error)
 			}
+			if c := r.PANConflict; c != nil {
+				how := "heard"
+				if c.Told {
+					how = "told of by a device,"
+				}
+				fmt.Fprintf(w, "             conflict: another coordinator uses PAN %s: %s %s, since %s; give one of the two another\n", r.PAN, how, c.LinkAddr, c.Since.Format(time.DateTime))
+			}
 			printLayer(w, "frames", r.Layer)
 		}
 	}
@@ -140,7 +156,8 @@ func (a *app) neighborsCmd() *cobra.Command {
 		Aliases: []string{"neighbours"},
 		Short:   "List the nodes of the meshes",
 		Long: `neighbors lists each address of a node that the router knows, with its link-layer address,
-its state, what is left of its registration, and how the last frame was heard.`,
+its state, what is left of its registration, how the last frame was heard, and of a node that
+sleeps, how often it asks for frames, and how many datagrams wait for it.`,
 		Example: `  border-router neighbors
   border-router neighbors --json | jq -r '.[] | select(.registered) | .addr'`,
 	}, func(cmd *cobra.Command, c *api.Client) error {
@@ -165,7 +182,7 @@ func printNeighbors(w io.Writer, list []api.Neighbor) {
 		return x.Addr.Compare(y.Addr)
 	})
 	t := table{
-		header: []string{"PORT", "ADDRESS", "LINK-LAYER ADDRESS", "STATE", "REGISTERED", "LIFETIME", "RSSI", "HEARD"},
+		header: []string{"PORT", "ADDRESS", "LINK-LAYER ADDRESS", "STATE", "REGISTERED", "LIFETIME", "RSSI", "HEARD", "SLEEPS"},
 		right:  numbers(5, 6, 7),
 	}
 	for _, n := range list {
@@ -179,9 +196,27 @@ func printNeighbors(w io.Writer, list []api.Neighbor) {
 		if n.LastHeard != nil {
 			heard = seconds(*n.LastHeard) + " ago"
 		}
-		t.row(n.Port, n.Addr.String(), dash(n.LinkAddr), n.State, yesNo(n.Registered), life, rssi, heard)
+		t.row(n.Port, n.Addr.String(), dash(n.LinkAddr), n.State, yesNo(n.Registered), life, rssi, heard, sleepText(n.Sleep))
 	}
 	t.print(w, "")
+}
+
+// sleepText says how a node sleeps and what waits for it.
+func sleepText(s *api.Sleep) string {
+	if s == nil {
+		return "-"
+	}
+	text := "yes"
+	switch {
+	case s.Interval > 0:
+		text = "asks every " + seconds(s.Interval)
+	case s.LastPoll != nil:
+		text = "asked " + seconds(*s.LastPoll) + " ago"
+	}
+	if s.Waiting > 0 {
+		text += fmt.Sprintf(", %d wait", s.Waiting)
+	}
+	return text
 }
 
 func (a *app) routesCmd() *cobra.Command {

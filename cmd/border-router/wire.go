@@ -15,7 +15,10 @@ import (
 
 // runRouter runs the router that c describes.
 func runRouter(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	return daemon.Run(ctx, c, daemon.Options{Logger: log, Version: api.BuildVersion().Version})
+	return daemon.Run(ctx, c, daemon.Options{
+		Logger: log, Version: api.BuildVersion().Version,
+		FindRadios: func(ctx context.Context, waiting func(string)) error { return findRadios(ctx, c.Radios, log, waiting) },
+	})
 }
 
 // runNode runs the device that n describes.
@@ -29,6 +32,9 @@ func runNode(ctx context.Context, n *config.Node, log *slog.Logger) error {
 		Security: n.Security,
 		StateDir: n.StateDir,
 		Lifetime: (n.Life + time.Minute - 1).Truncate(time.Minute),
+
+		PollInterval: n.Poll,
+		GHC:          n.GHC,
 	}, log)
 }
 
@@ -39,6 +45,8 @@ func runSim(ctx context.Context, s *config.Sim, out io.Writer, log *slog.Logger)
 		Version:    api.BuildVersion().Version,
 		Nodes:      s.Nodes,
 		Classic:    s.Classic,
+		Sleepy:     s.Sleepy,
+		Poll:       s.Poll,
 		Impairment: sim.Impairment{Loss: s.Loss.Fraction(), Delay: s.Delay},
 		Seed:       s.Seed,
 		ZEP:        s.ZEP,

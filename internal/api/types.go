@@ -8,6 +8,8 @@ import (
 // A Status is the answer to GET /v1/status.
 type Status struct {
 	Version  string   `json:"version"`
+	State    string   `json:"state"`            // "running", or "starting", or "waiting for a radio" that is to be found
+	Reason   string   `json:"reason,omitempty"` // why it waits
 	PID      int      `json:"pid"`
 	Uptime   float64  `json:"uptime_s"`
 	StateDir string   `json:"state_dir"` // empty: nothing is kept
@@ -116,10 +118,27 @@ type Radio struct {
 	Local   []string `json:"local,omitempty"` // host:port that a ZEP radio listens on
 	Peers   int      `json:"peers"`           // of a hub
 
+	PANConflict *Conflict `json:"pan_conflict,omitempty"` // that goes on; none: nobody else uses our PAN
+
 	Since    *time.Time `json:"since,omitempty"` // of the state; none: since the start
 	Outages  uint64     `json:"outages"`         // times that the radio went away, this time included; an alert can watch it
 	Downtime float64    `json:"downtime_s"`      // seconds that it was away in all
 	Layer
+}
+
+// A Conflict says that another coordinator within reach uses our PAN identifier.
+type Conflict struct {
+	LinkAddr string    `json:"lladdr"` // of the coordinator, or of the device that told of it
+	Told     bool      `json:"told"`   // by a device; else its beacon was heard
+	Since    time.Time `json:"since"`
+}
+
+// Sleep is what is known of a node that sleeps, and fetches what waits for it.
+type Sleep struct {
+	Configured bool     `json:"configured"`  // by lowpan.sleep; else its data requests were heard
+	LastPoll   *float64 `json:"last_poll_s"` // seconds since its last data request; null: none was heard
+	Interval   float64  `json:"interval_s"`  // the longest time between two of late; 0: not known
+	Waiting    int      `json:"waiting"`     // datagrams that wait for it
 }
 
 // A Neighbor is one entry of the answer to GET /v1/neighbors.
@@ -139,6 +158,7 @@ type Neighbor struct {
 	Classic      bool       `json:"classic"`       // behaves as a host of RFC 4861
 	LinkFailures int        `json:"link_failures"` // unicast frames in a row without acknowledgment
 	Held         int        `json:"held"`          // packets that wait for its link-layer address
+	Sleep        *Sleep     `json:"sleep"`         // null where it does not sleep, as far as is known
 }
 
 // A Route is one entry of the answer to GET /v1/routes.

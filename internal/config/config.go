@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"border-router/ipv6"
 	"border-router/router"
 )
 
@@ -77,7 +78,8 @@ type Lowpan struct {
 	QueueMaxDelay         time.Duration `toml:"queue_max_delay" range:"100ms..5m"`
 	Peers                 int           `toml:"peers" range:"16..100000"`
 
-	GHC        bool           `toml:"ghc"` // RFC 7400
+	GHC        bool           `toml:"ghc"`   // RFC 7400
+	Sleep      []SleepPeer    `toml:"sleep"` // what is not to be learnt
 	Recovery   []RecoveryPeer `toml:"recovery"`
 	Recoveries int            `toml:"recoveries" range:"1..128"` // datagrams under way by RFC 8931
 }
@@ -260,6 +262,13 @@ func (c *Config) Check() error {
 	most("nd.queue_per_neighbor", c.ND.QueuePerNeighbor, "nd.max_held", c.ND.MaxHeld)
 	most("lowpan.reassemblies_per_source", c.Lowpan.ReassembliesPerSource, "lowpan.reassemblies", c.Lowpan.Reassemblies)
 	most("lowpan.queue_per_neighbor", c.Lowpan.QueuePerNeighbor, "lowpan.queue_datagrams", c.Lowpan.QueueDatagrams)
+	asleep := make(map[ipv6.LinkAddr]bool)
+	for _, p := range c.Lowpan.Sleep {
+		if asleep[p.Addr] {
+			fail("lowpan.sleep: %s stands there twice", p.Addr)
+		}
+		asleep[p.Addr] = true
+	}
 	if c.Lowpan.QueueTarget > c.Lowpan.QueueInterval {
 		fail("lowpan.queue_target = %q: want at most lowpan.queue_interval, which is %q",
 			FormatDuration(c.Lowpan.QueueTarget), FormatDuration(c.Lowpan.QueueInterval))

@@ -10,6 +10,8 @@ type Node struct {
 	EUI64  EUI64         // 0: that of the radio's URL, or made up
 	Short  ShortAddr     // 0: that of the radio's URL, or none
 	Life   time.Duration // registration lifetime (RFC 6775), whole minutes
+	Poll   time.Duration // between data requests of a device that sleeps; 0: its receiver is on
+	GHC    bool          // RFC 7400, towards a router that announces it
 	Socket string        // accepted as everywhere; a device serves no management
 	Log    Log
 
@@ -37,7 +39,9 @@ type Sim struct {
 	// radio on the medium, and the user-space stack.
 	Router  *Config
 	Nodes   int           // simulated devices, Classic included
-	Classic int           // how many of them speak plain RFC 4861
+	Classic int           // how many of them, the first ones, speak plain RFC 4861
+	Sleepy  int           // how many of them, the last ones, sleep
+	Poll    time.Duration // between data requests of those
 	Loss    Percent       // frames lost, each way and hop
 	Delay   time.Duration // added to each frame beside its air time
 	Seed    uint64        // of everything random; 0: a new one each time
@@ -52,5 +56,5 @@ func DefaultSim() *Sim {
 	c := Default()
 	c.Uplink = Uplink{Kind: UplinkUser}
 	c.StateDir = NoState
-	return &Sim{Router: c, Nodes: 5, Seed: 1, ZEP: ":17754", Speed: 1}
+	return &Sim{Router: c, Nodes: 5, Poll: 5 * time.Second, Seed: 1, ZEP: ":17754", Speed: 1}
 }

@@ -31,18 +31,19 @@ import (
 func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		Version:  d.version,
+		State:    stateRunning,
 		PID:      os.Getpid(),
 		Uptime:   time.Since(d.started).Seconds(),
 		StateDir: d.cfg.StateDir,
 		Uplink:   api.Uplink{URL: d.cfg.Uplink.String(), State: "up"},
 		Memory:   memory(),
 	}
-	err := d.do(ctx, func(time.Time) {
+	err := d.do(ctx, func(now time.Time) {
 		s.Uplink.Addresses = d.router.Addresses()
 		s.Routes = d.router.FIB().Len()
 		s.ICMPSent, s.ICMPLimited = d.router.ICMPErrors()
 		for _, l := range d.router.Links() {
-			s.Ports = append(s.Ports, d.port(l))
+			s.Ports = append(s.Ports, d.port(now, l))
 		}
 		for _, m := range d.meshes {
 			s.Prefixes = append(s.Prefixes, api.Prefix{Port: m.name, Prefix: m.prefix, Source: d.source})
@@ -58,7 +59,7 @@ func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 }
 
 // port reads the counters of a port; on the loop.
-func (d *Daemon) port(l *router.Link) api.Port {
+func (d *Daemon) port(now time.Time, l *router.Link) api.Port {
 	st := l.Stats()
 	p := api.Port{
 		Name: l.Name(), Kind: l.Kind().String(), MTU: l.MTU(),
@@ -75,8 +76,9 @@ func (d *Daemon) port(l *router.Link) api.Port {
 			p.Prefix = m.prefix
 			p.Addresses = []netip.Addr{m.addr, l.LinkLocal()}
 			st := m.iface.Stats()
-			p.Lowpan = lowpanLayer(st)
+			p.Lowpan = macLayer(lowpanLayer(st), &st)
 			p.Radio = m.status()
+			p.Radio.PANConflict = m.conflict(now)
 			for i, n := range st.RxDrops {
 				if n > 0 {
 					p.AddDrop(lowpan.Drop(i).Error(), n)
@@ -185,7 +187,9 @@ func (d *Daemon) Neighbors(ctx context.Context) ([]api.Neighbor, error) {
 	err := d.do(ctx, func(now time.Time) {
 		for _, m := range d.meshes {
 			for _, n := range m.nd.Snapshot() {
-				out = append(out, neighbor(now, m.name, &n))
+				a := neighbor(now, m.name, &n)
+				m.sleeping(now, &a, n.LinkAddr)
+				out = append(out, a)
 			}
 		}
 	})

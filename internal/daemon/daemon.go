@@ -32,6 +32,10 @@ type Options struct {
 	// Impair, where set, makes the hubs of ZEP radios lose, delay and duplicate frames
 	// (see [zep.Config]); the simulator uses it.
 	Impair Impair
+	// FindRadios, where set, puts URLs in place of the radios of the configuration that are
+	// to be found, and waits for them; it says to waiting why, each time that changes.
+	// Requests for the status are answered meanwhile.
+	FindRadios func(ctx context.Context, waiting func(why string)) error
 
 	store *state.Store // taken over from the daemon before; nil: that of the configuration
 }
@@ -55,6 +59,8 @@ type Daemon struct {
 	tun    *tun.Device
 	stack  *hoststack.Stack
 	server *api.Server
+	front  *front
+	served chan error // how server has ended
 
 	lan         *lan          // nil: none
 	proxy       *mld.Proxy    // of multicast listeners towards the LAN; nil without one
@@ -86,13 +92,20 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 
 	// The management socket comes first: it tells when another router is running here,
 	// before anything of that one is disturbed.
-	if d.server, err = api.Listen(cfg.Socket, d, opt.Version); err != nil {
+	d.front = &front{Daemon: d}
+	d.front.config, _ = d.Config(ctx)
+	if d.server, err = api.Listen(cfg.Socket, d.front, opt.Version); err != nil {
 		return nil, err
 	}
+	d.served = make(chan error, 1)
+	go func() { d.served <- d.server.Serve() }()
 	if d.store = opt.store; d.store == nil {
 		if d.store, err = openStore(cfg.StateDir, d.log); err != nil {
 			return nil, err
 		}
+	}
+	if err = d.findRadios(ctx, opt.FindRadios); err != nil {
+		return nil, err
 	}
 	d.bus = capture.NewBus(cfg.Capture.Buffer)
 
@@ -273,8 +286,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.lan != nil {
 		d.lan.port.Start(d.loop.Post, d.lan.link.Deliver)
 	}
-	serving := make(chan error, 1)
-	go func() { serving <- d.server.Serve() }()
+	d.front.running.Store(true)
 	for _, m := range d.meshes {
 		d.log.Info("mesh up", "link", m.name, "radio", m.url, "lladdr", m.lladdr, "prefix", m.prefix, "addr", m.addr)
 	}
@@ -284,7 +296,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-d.down:
-	case err = <-serving:
+	case err = <-d.served:
 		if err != nil {
 			err = fmt.Errorf("management socket: %w", err)
 		}
@@ -390,7 +402,7 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) error {
 }
 
 // registered keeps a registration, so that after a power cut the node is reachable at once.
-func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
+func (d *Daemon) registered(now time.Time, l *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 	for _, m := range d.meshes {
 		if m.link != l {
 			continue
@@ -402,6 +414,7 @@ func (d *Daemon) registered(_ time.Time, l *router.Link, addr netip.Addr, ll ipv
 		if !ok {
 			return
 		}
+		m.sameNode(now, ll, rec.ROVR)
 		d.store.PutRegistration(recordOf(m.name, rec))
 	}
 }

@@ -25,6 +25,7 @@ type mesh struct {
 	prefix netip.Prefix // the /64
 	addr   netip.Addr   // ours in it
 	pan    uint16
+	from   ipv6.LinkAddr // of the packet that is being delivered
 
 	radio  radios.Radio
 	peers  *keptPeers
@@ -163,10 +164,11 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 			Peers:                 d.cfg.Lowpan.Peers,
 			Recoveries:            d.cfg.Lowpan.Recoveries,
 		},
-		Deliver:    func(now time.Time, p ipv6.Packet, meta ipv6.Meta) { m.link.Deliver(now, p, meta) },
+		Deliver:    m.deliver,
 		Wake:       func() { m.pump.Wake() },
 		LinkStatus: func(now time.Time, dst ipv6.LinkAddr, ok bool) { m.link.LinkStatus(now, dst, ok) },
 	})
+	m.setSleep(time.Now(), d.cfg.Lowpan.Sleep)
 	m.pump = lowpan.NewPump(m.iface, m.radio, d.loop.Post)
 	m.link = d.router.AddPort(router.PortConfig{
 		Port:          m.iface,
@@ -261,6 +263,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 			d.store.DeleteRegistration(m.name, kept[i].Addr) // expired, or one too many by now
 		} else if !kept[i].LinkAddr.IsZero() {
 			m.own(kept[i].Addr, kept[i].LinkAddr)
+			m.sameNode(time.Now(), kept[i].LinkAddr, kept[i].ROVR)
 		}
 	}
 	return m, nil

@@ -63,6 +63,8 @@ type Finder struct {
 	Prober Prober
 	Taken  []string     // URLs of radios that are not to be found
 	Logger *slog.Logger // nil discards
+	// Waiting, where set, is told why [Finder.Wait] has found none, each time that changes.
+	Waiting func(why string)
 
 	silent map[portID]int
 }
@@ -181,6 +183,9 @@ func (f *Finder) Wait(ctx context.Context, query string) (*Result, error) {
 		}
 		if why := Missing(all); why != last {
 			log.Warn("no radio found, waiting for one to be plugged in", "why", why)
+			if f.Waiting != nil {
+				f.Waiting(why)
+			}
 			last = why
 			wait = findMin
 		}

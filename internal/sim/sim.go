@@ -29,6 +29,8 @@ const (
 	channel = 26
 	pan     = 0x0023
 	zepPort = 17754
+
+	defaultPoll = 5 * time.Second
 )
 
 // A Config describes a simulation.
@@ -38,6 +40,8 @@ type Config struct {
 	Version    string        // of the router, for status
 	Nodes      int           // devices, Classic included
 	Classic    int           // how many of them, the first ones, behave as lwIP
+	Sleepy     int           // how many of them, the last ones, sleep; see [node.Config]
+	Poll       time.Duration // from one data request of theirs to the next; 5 s
 	Impairment Impairment    // of the medium
 	Seed       uint64        // of the medium's luck and of all addresses; those of a router with a state directory are kept there
 	ZEP        string        // host:port of the hub; no host: 127.0.0.1 and ::1; empty: not open to others
@@ -53,8 +57,11 @@ func Run(ctx context.Context, cfg Config, out io.Writer, log *slog.Logger) error
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Nodes < 0 || cfg.Classic > cfg.Nodes {
-		return fmt.Errorf("%d nodes, %d of them classic: want at least as many nodes as classic ones", cfg.Nodes, cfg.Classic)
+	if cfg.Nodes < 0 || cfg.Classic < 0 || cfg.Sleepy < 0 || cfg.Classic+cfg.Sleepy > cfg.Nodes {
+		return fmt.Errorf("%d nodes, %d of them classic and %d that sleep: want at least as many nodes as both", cfg.Nodes, cfg.Classic, cfg.Sleepy)
+	}
+	if cfg.Poll <= 0 {
+		cfg.Poll = defaultPoll
 	}
 	if cfg.For > 0 && (cfg.Speed == 0 || cfg.Speed == 1) {
 		var cancel context.CancelFunc
@@ -150,11 +157,18 @@ func (s *simulation) run(ctx context.Context) (err error) {
 		return err
 	}
 	for i := 1; i <= s.cfg.Nodes; i++ {
+		poll := time.Duration(0)
+		if i > s.cfg.Nodes-s.cfg.Sleepy {
+			poll = s.cfg.Poll
+		}
 		n, err := node.New(node.Config{
 			Name:    "node-" + strconv.Itoa(i),
 			Radio:   fmt.Sprintf("zep://%s?mode=client&channel=%d&pan=0x%04x", hub, channel, pan),
 			EUI64:   nodeEUI64(s.cfg.Seed, i),
 			Classic: i <= s.cfg.Classic,
+
+			PollInterval: poll,
+			GHC:          s.cfg.Router.Lowpan.GHC,
 		}, s.log)
 		if err != nil {
 			return fmt.Errorf("node %d of %d: %w", i, s.cfg.Nodes, err)
@@ -262,6 +276,9 @@ func describe(c Config) string {
 	fmt.Fprintf(&b, "border-router sim: a router and %d nodes", c.Nodes)
 	if c.Classic > 0 {
 		fmt.Fprintf(&b, ", %d of them as lwIP (RFC 4861)", c.Classic)
+	}
+	if c.Sleepy > 0 {
+		fmt.Fprintf(&b, ", %d that sleep %v", c.Sleepy, c.Poll)
 	}
 	im := c.Impairment
 	if im.Loss > 0 {

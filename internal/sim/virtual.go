@@ -12,7 +12,7 @@ func runVirtual(ctx context.Context, cfg Config, v *view) error {
 	if cfg.Speed < 0 {
 		return fmt.Errorf("speed %g: want more than 0", cfg.Speed)
 	}
-	wc := WorldConfig{Nodes: cfg.Nodes, Classic: cfg.Classic, Impairment: cfg.Impairment, Seed: cfg.Seed}
+	wc := WorldConfig{Nodes: cfg.Nodes, Classic: cfg.Classic, Sleepy: cfg.Sleepy, Poll: cfg.Poll, Impairment: cfg.Impairment, Seed: cfg.Seed}
 	if r := cfg.Router; r != nil {
 		wc.PeriodicRA = r.ND.PeriodicRA
 		if len(r.Prefixes) > 0 {

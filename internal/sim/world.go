@@ -111,7 +111,7 @@ func NewWorld(cfg WorldConfig) *World {
 		cfg.PAN = 0x0023
 	}
 	if cfg.Poll <= 0 {
-		cfg.Poll = 5 * time.Second
+		cfg.Poll = defaultPoll
 	}
 	w := &World{
 		cfg:    cfg,
