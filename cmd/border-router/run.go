@@ -109,6 +109,7 @@ often. That takes a ZEP radio.`,
 	f.Var(config.Var(&n.Poll, "0s..1h"), "poll-interval", "sleep, and ask the router for frames this often; 0s: listen all the time")
 	ghc := f.VarPF(config.Var(&n.GHC, ""), "ghc", "", "generic header compression (RFC 7400) towards a router that knows it")
 	ghc.NoOptDefVal = "true"
+	f.Var(config.Var(&n.Join, ""), "join", "multicast `GROUP` to listen to instead of those of all CoAP nodes (ff02::fd, ff03::fd, ff05::fd); again for several; empty: none")
 	n.Security.AddFlags(func(v *config.Value, name, usage string) { f.Var(v, name, usage) })
 	f.Var(config.Var(&n.StateDir, ""), "state-dir", "directory `DIR` that keeps the frame counter; needed with --key and --eui64")
 	f.Var(config.Var(&n.Log.Level, ""), "log-level", "least severe level that is logged: debug, info, warn or error")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"border-router/internal/api"
@@ -32,6 +33,7 @@ func runNode(ctx context.Context, n *config.Node, log *slog.Logger) error {
 		Security: n.Security,
 		StateDir: n.StateDir,
 		Lifetime: (n.Life + time.Minute - 1).Truncate(time.Minute),
+		Groups:   append([]netip.Addr{}, n.Join...),
 
 		PollInterval: n.Poll,
 		GHC:          n.GHC,

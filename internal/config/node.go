@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // A Node is what a device (border-router node) can be told.
 type Node struct {
@@ -12,6 +15,7 @@ type Node struct {
 	Life   time.Duration // registration lifetime (RFC 6775), whole minutes
 	Poll   time.Duration // between data requests of a device that sleeps; 0: its receiver is on
 	GHC    bool          // RFC 7400, towards a router that announces it
+	Join   []netip.Addr  // multicast groups to listen to
 	Socket string        // accepted as everywhere; a device serves no management
 	Log    Log
 
@@ -27,6 +31,7 @@ func DefaultNode() *Node {
 		Radio: "zep://?channel=26&pan=0x0023&mode=client",
 		ND:    ND6775,
 		Life:  15 * time.Minute,
+		Join:  []netip.Addr{netip.MustParseAddr("ff02::fd"), netip.MustParseAddr("ff03::fd"), netip.MustParseAddr("ff05::fd")}, // RFC 7252 section 12.8
 		Log:   Log{Level: LevelInfo, Format: FormatText},
 
 		Security: DefaultSecurity(),
