@@ -24,7 +24,7 @@ type Config struct {
 	TAP    bool          // make Name as a TAP interface
 	Bridge string        // with TAP: the bridge to put it into; empty: none
 	MAC    ipv6.LinkAddr // our MAC address; zero: the interface's own, not possible with TAP
-	MTU    int           // bytes, at least [ipv6.MinMTU]; 0: that of the interface, at most DefaultMTU
+	MTU    int           // bytes, at least [ipv6.MinMTU]; 0: that of the interface where it is there, at most DefaultMTU
 	// Control restricts the port to control traffic beside the kernel; see the package.
 	Control bool
 	// Proxy makes neighbor solicitations for every address come in, which a neighbor
@@ -87,8 +87,9 @@ type Drop uint8
 // The reasons of this package.
 const (
 	DropNotIPv6       Drop = iota + 1 // received: another protocol
-	DropTruncated                     // received: shorter or longer than its header states, or than the MTU
+	DropTruncated                     // received: shorter than its header states
 	DropAddress                       // received: to another station
+	DropOwnAddress                    // received: from our own MAC address
 	DropLoopClosed                    // received: nobody takes packets any more
 	DropKernel                        // received: more than we took, by the kernel's count
 	DropDestination                   // sent: without a link-layer address
@@ -109,6 +110,7 @@ var dropText = [numDrops]string{
 	DropNotIPv6:       "ethernet_not_ipv6",
 	DropTruncated:     "ethernet_truncated",
 	DropAddress:       "ethernet_other_station",
+	DropOwnAddress:    "ethernet_own_address",
 	DropLoopClosed:    "ethernet_loop_closed",
 	DropKernel:        "ethernet_kernel_queue_full",
 	DropDestination:   "ethernet_no_destination",

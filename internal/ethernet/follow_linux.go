@@ -42,7 +42,7 @@ func (p *Port) follow() {
 		p.mu.Unlock()
 		c.f.Close()
 		<-failed
-		c = nil
+		c, failed = nil, nil
 	}
 	defer closeConn()
 	for {
@@ -63,12 +63,12 @@ func (p *Port) follow() {
 			s.Up, s.Why = false, err.Error()
 			tick = time.After(retry)
 		}
-		p.up.Store(s.Up)
 		if s.Up {
 			p.out.setConn(c)
 		}
+		p.up.Store(s.Up)
 		p.tell(s)
-		if links == nil {
+		if links == nil || p.cfg.Control && addrs == nil {
 			tick = time.After(retry)
 		}
 		select {
@@ -85,7 +85,7 @@ func (p *Port) follow() {
 		case err := <-failed:
 			p.cfg.Logger.Debug("reader ended", "err", err)
 			closeConn()
-			ifindex, failed = 0, nil
+			ifindex = 0
 			tick = time.After(retry)
 			select {
 			case <-tick:
@@ -173,7 +173,10 @@ func (p *Port) look(ifindex int) (s State, err error) {
 	s.Index, s.Name, s.MTU = a.Index, a.Name, a.MTU
 	if p.cfg.MAC.IsZero() && len(a.HardwareAddr) == 6 {
 		s.LinkAddr = ipv6.EUI48([6]byte(a.HardwareAddr))
-		p.setMAC(s.LinkAddr)
+		if s.LinkAddr != p.LinkAddr() {
+			p.setMAC(s.LinkAddr)
+			p.change(func() {}) // the packet filter has the one before
+		}
 	}
 	switch {
 	case a.Flags&net.FlagLoopback != 0 || a.EncapType != "" && a.EncapType != "ether":
@@ -182,6 +185,10 @@ func (p *Port) look(ifindex int) (s State, err error) {
 		s.Why = "interface " + a.Name + " is set down; ip link set " + a.Name + " up"
 	case a.OperState == netlink.OperDown || a.OperState == netlink.OperLowerLayerDown || a.OperState == netlink.OperNotPresent:
 		s.Why = "interface " + a.Name + " has no carrier"
+	case a.OperState == netlink.OperDormant:
+		s.Why = "interface " + a.Name + " waits to be let into its network (802.1X, Wi-Fi)"
+	case a.MTU < ipv6.MinMTU:
+		s.Why = fmt.Sprintf("interface %s has an MTU of %d, and IPv6 needs %d; ip link set %s mtu 1500", a.Name, a.MTU, ipv6.MinMTU, a.Name)
 	default:
 		s.Up = true
 	}
@@ -246,6 +253,9 @@ func (p *Port) tell(s State) {
 	case !s.Up && s.Why != old.Why:
 		p.cfg.Logger.Warn("interface is not usable", "interface", s.Name, "why", s.Why)
 	}
+	if s.Up && !old.Up && !p.cfg.MAC.IsZero() && !p.cfg.TAP && wireless(s.Name) {
+		p.cfg.Logger.Warn("a Wi-Fi network lets a station have one MAC address; use that of the interface: ethernet://"+p.cfg.Name+"?mac=interface", "interface", s.Name)
+	}
 	if old.Index != 0 && old.Index == s.Index && s.Name != old.Name {
 		p.cfg.Logger.Warn("interface was renamed; it is followed until the router restarts", "from", old.Name, "to", s.Name)
 	}
@@ -255,6 +265,12 @@ func (p *Port) tell(s State) {
 	if p.cfg.OnState != nil {
 		p.cfg.OnState(s)
 	}
+}
+
+// wireless reports whether an interface is a Wi-Fi station's.
+func wireless(name string) bool {
+	_, err := os.Stat("/sys/class/net/" + name + "/phy80211")
+	return err == nil
 }
 
 // connect opens the socket of the interface in s, or makes the TAP interface.
@@ -305,7 +321,8 @@ func (p *Port) openSocket(ifindex int) (*conn, error) {
 		return fail("packet socket option vnet_hdr", err)
 	}
 	// Kernels before 4.20 do not know it; the reader discards what comes from ourselves.
-	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	p.ignoresOurs.Store(err == nil)
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
 	mac := p.mac.Load()
 	if mac == nil {
@@ -364,6 +381,7 @@ func (p *Port) openTAP() (*conn, error) {
 		unix.Close(fd)
 		return nil, explainTAP(p.cfg.Name, err)
 	}
+	p.ignoresOurs.Store(true)
 	c, err := newConn(fd, true)
 	if err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ type batch struct {
 }
 
 func newBatch(p *Port) *batch {
-	b := &batch{p: p, slab: make([]byte, rxBatch*maxFrame), scratch: make([]byte, ipv6.MaxPacket)}
+	b := &batch{p: p, slab: make([]byte, rxBatch*maxFrame), scratch: make([]byte, maxFrame)}
 	for i := range b.hdrs {
 		b.iovs[i].Base = &b.slab[i*maxFrame]
 		b.iovs[i].SetLen(maxFrame)
@@ -83,8 +83,12 @@ func (b *batch) frame(f []byte) Drop {
 	}
 	mac := b.p.mac.Load()
 	dst := [6]byte(f[:6])
-	if mac == nil || dst != *mac && (dst[0] != 0x33 || dst[1] != 0x33) || [6]byte(f[6:12]) == *mac {
+	if mac == nil || dst != *mac && (dst[0] != 0x33 || dst[1] != 0x33) {
 		return DropAddress
+	}
+	if [6]byte(f[6:12]) == *mac {
+		b.p.ownAddress(b.now)
+		return DropOwnAddress
 	}
 	b.meta = ipv6.Meta{LinkSrc: ipv6.EUI48([6]byte(f[6:12])), LinkDst: ipv6.EUI48(dst), RSSI: ipv6.RSSIUnknown}
 	raw := f[headerLen:]
@@ -97,7 +101,7 @@ func (b *batch) frame(f []byte) Drop {
 		return 0
 	}
 	pkt, err := ipv6.Parse(raw)
-	if err != nil || len(pkt) > b.p.mtu {
+	if err != nil {
 		return DropTruncated
 	}
 	if v.flags&vnetNeedsCsum != 0 && !fillChecksum(pkt, v.csumStart-headerLen, v.csumField) {
@@ -105,6 +109,15 @@ func (b *batch) frame(f []byte) Drop {
 	}
 	b.give(pkt)
 	return 0
+}
+
+// ownAddress warns that a frame has come from our own MAC address.
+func (p *Port) ownAddress(now time.Time) {
+	if !p.ignoresOurs.Load() || !p.warned.IsZero() && now.Sub(p.warned) < time.Minute {
+		return
+	}
+	p.warned = now
+	p.cfg.Logger.Warn("frames come in from our own MAC address: another station has it, or the link goes round in a circle", "mac", p.LinkAddr())
 }
 
 func (p *Port) recycle(b *batch) {
@@ -314,15 +327,14 @@ func (w *writer) setConn(c *conn) {
 	w.mu.Unlock()
 }
 
-func (w *writer) close() { w.signal() }
-
 // run is the writer's goroutine.
 func (w *writer) run() {
 	defer w.p.ended.Done()
+	defer close(w.p.wrote)
 	for {
 		select {
 		case <-w.wake:
-		case <-w.p.done:
+		case <-w.p.quit:
 			w.flush() // what the shutdown has said last
 			return
 		}

@@ -2,6 +2,7 @@ package ethernet
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -39,8 +40,13 @@ type Port struct {
 	up    atomic.Bool
 	out   *writer
 	free  chan *batch
-	done  chan struct{}
+	quit  chan struct{} // the writer is to end
+	wrote chan struct{} // it has
+	done  chan struct{} // so is the rest
 	ended sync.WaitGroup
+
+	ignoresOurs atomic.Bool // the kernel does not show us what leaves by the interface
+	warned      time.Time   // of the loop: when another station with our address was last told of
 
 	mu      sync.Mutex // guards what follows
 	state   State
@@ -63,14 +69,10 @@ func Open(cfg Config) (*Port, error) {
 	}
 	p := &Port{
 		cfg: cfg, mtu: cfg.MTU,
-		free: make(chan *batch, numBatches), done: make(chan struct{}),
+		free: make(chan *batch, numBatches), quit: make(chan struct{}), wrote: make(chan struct{}), done: make(chan struct{}),
 		groups: make(map[netip.Addr]int),
 	}
-	if p.mtu == 0 {
-		p.mtu = DefaultMTU
-	}
 	p.cfg.Logger = cfg.Logger.With("link", cfg.Name)
-	p.out = newWriter(p)
 	if !cfg.MAC.IsZero() {
 		p.setMAC(cfg.MAC)
 	}
@@ -85,6 +87,15 @@ func Open(cfg Config) (*Port, error) {
 		p.ns.Close()
 		return nil, err
 	}
+	if p.mtu == 0 {
+		p.mtu = DefaultMTU
+		if !cfg.TAP {
+			if s, err := p.look(0); err == nil && s.MTU >= ipv6.MinMTU {
+				p.mtu = min(p.mtu, s.MTU)
+			}
+		}
+	}
+	p.out = newWriter(p)
 	return p, nil
 }
 
@@ -102,21 +113,31 @@ func (p *Port) tryOpen() error {
 
 // inNamespace runs f on a thread of the namespace in which the port was opened.
 func (p *Port) inNamespace(f func() error) error {
+	p.mu.Lock()
+	ns := p.ns
+	p.mu.Unlock()
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	here, err := netns.Get()
 	if err != nil {
+		runtime.UnlockOSThread()
 		return err
 	}
 	defer here.Close()
-	if here.Equal(p.ns) {
+	if here.Equal(ns) {
+		defer runtime.UnlockOSThread()
 		return f()
 	}
-	if err := netns.Set(p.ns); err != nil {
+	if err := netns.Set(ns); err != nil {
+		runtime.UnlockOSThread()
 		return err
 	}
-	defer netns.Set(here)
-	return f()
+	err = f()
+	if e := netns.Set(here); e != nil {
+		// The thread is of no use to anybody else; locked, it ends with its goroutine.
+		return errors.Join(err, e)
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 func (p *Port) setMAC(a ipv6.LinkAddr) {
@@ -178,7 +199,8 @@ func (p *Port) Start(post func(interface{ Run(now time.Time) }) bool, deliver fu
 	go p.follow()
 }
 
-// Close ends the port and removes a TAP interface that it has made.
+// Close sends what [Port.Output] has taken, as far as the interface takes it within half a
+// second, ends the port and removes a TAP interface that it has made.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	if p.closed {
@@ -187,20 +209,30 @@ func (p *Port) Close() error {
 	}
 	p.closed = true
 	started := p.started
-	close(p.done)
 	p.mu.Unlock()
-	p.out.close()
+	close(p.quit)
 	if started {
-		ended := make(chan struct{})
-		go func() { p.ended.Wait(); close(ended) }()
-		t := time.NewTimer(closeWait)
-		defer t.Stop()
-		select {
-		case <-ended:
-		case <-t.C: // the reader may be inside post
-		}
+		p.within(closeWait, func() { <-p.wrote })
 	}
+	close(p.done)
+	if started {
+		p.within(closeWait, p.ended.Wait) // the reader may be inside post
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.ns.Close()
+}
+
+// within waits until f returns, for d at most.
+func (p *Port) within(d time.Duration, f func()) {
+	ended := make(chan struct{})
+	go func() { f(); close(ended) }()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
 }
 
 const closeWait = 500 * time.Millisecond
