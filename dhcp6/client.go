@@ -35,11 +35,13 @@ func (s state) String() string { return stateText[s] }
 
 // An exchange is a message of the client that waits for its answer.
 type exchange struct {
-	active bool
-	typ    dhcpv6.MessageType
-	xid    dhcpv6.TransactionID
-	server DUID  // whom it is for; empty: any
-	lease  Lease // what a Request, Release or Decline is about
+	active   bool
+	typ      dhcpv6.MessageType
+	xid      dhcpv6.TransactionID
+	server   DUID   // whom it is for; empty: any
+	lease    Lease  // what a Request, Release or Decline is about, what a Solicit would like
+	refused  bool   // a Confirm was answered with NotOnLink
+	sol, inf agreed // of the Advertises to a Solicit
 	retransmitter
 }
 
@@ -166,7 +168,6 @@ func (c *Client) SetMode(now time.Time, m Mode) {
 		drop.Prefixes, c.lease.Prefixes = c.lease.Prefixes, nil
 	}
 	if !drop.empty() {
-		c.tell(now)
 		c.release(now, drop)
 	}
 	switch {
@@ -176,6 +177,9 @@ func (c *Client) SetMode(now time.Time, m Mode) {
 		c.toBound()
 	default:
 		c.begin(now)
+	}
+	if !drop.empty() {
+		c.tell(now) // before the Release is sent
 	}
 	c.Advance(now)
 }
@@ -230,8 +234,12 @@ func (c *Client) xid() (x dhcpv6.TransactionID) {
 	return x
 }
 
+// solicit looks for a server (RFC 8415 section 18.2.1). Section 18: MUST NOT be using what
+// it asks for. What there was is what it would like to get again.
 func (c *Client) solicit(now time.Time) {
 	c.best = nil
+	had := c.lease.clone()
+	c.lease.Addresses, c.lease.Prefixes = nil, nil
 	delay := c.upTo(solMaxDelay)
 	if c.failures > 0 {
 		// RFC 8415 section 14.1: servers that give nothing are not asked without end.
@@ -239,6 +247,10 @@ func (c *Client) solicit(now time.Time) {
 		delay += wait + jitter(c.rnd, wait)
 	}
 	c.start(now, soliciting, dhcpv6.MessageTypeSolicit, params{irt: solTimeout, mrt: c.sol, positive: true}, delay)
+	c.x.lease = had
+	if !had.empty() {
+		c.tell(now)
+	}
 }
 
 func (c *Client) inform(now time.Time, delay time.Duration) {
@@ -327,6 +339,8 @@ func (c *Client) step(now time.Time) {
 		switch {
 		case c.state == soliciting && c.best != nil:
 			c.request(now, c.best.server, c.offer(now, c.best))
+		case c.state == confirming && c.x.refused:
+			c.offLink(now)
 		case c.x.failed(now):
 			c.unanswered(now)
 		default:
@@ -418,7 +432,7 @@ func (c *Client) build(now time.Time, x *exchange) *builder {
 	switch x.typ {
 	case dhcpv6.MessageTypeRelease, dhcpv6.MessageTypeDecline:
 		l, all = &x.lease, Mode{} // those leases and nothing else
-	case dhcpv6.MessageTypeRequest:
+	case dhcpv6.MessageTypeRequest, dhcpv6.MessageTypeSolicit:
 		l = &x.lease
 	case dhcpv6.MessageTypeConfirm, dhcpv6.MessageTypeInformationRequest:
 		all = Mode{}
@@ -442,7 +456,12 @@ func (c *Client) build(now time.Time, x *exchange) *builder {
 			pd.leases = append(pd.leases, leased{prefix: p.Prefix})
 		}
 		if len(pd.leases) == 0 && c.cfg.Hint.IsValid() && c.cfg.Hint.Addr().Is6() {
-			pd.leases = append(pd.leases, leased{prefix: c.cfg.Hint.Masked()})
+			hint := c.cfg.Hint.Masked()
+			if x.typ == dhcpv6.MessageTypeRenew || x.typ == dhcpv6.MessageTypeRebind {
+				// Section 18.2.4: MUST NOT name a prefix that the server did not give.
+				hint = netip.PrefixFrom(netip.IPv6Unspecified(), hint.Bits())
+			}
+			pd.leases = append(pd.leases, leased{prefix: hint})
 		}
 		b.pd(pd, "")
 	}

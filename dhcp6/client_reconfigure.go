@@ -30,8 +30,8 @@ func parseAuth(data []byte, typ uint8) (replay uint64, value []byte, ok bool) {
 
 // takeKey keeps the key that a server gives in a Reply.
 func (c *Client) takeKey(m *message) {
-	if !c.cfg.ReconfigureAccept || !m.accept {
-		return
+	if !c.cfg.ReconfigureAccept {
+		return // RFC 9915 section 18.3.2: the key by itself says that the server supports it
 	}
 	if replay, key, ok := parseAuth(m.auth, authKey); ok {
 		c.key, c.replay = append([]byte{}, key...), replay
@@ -82,19 +82,21 @@ func (c *Client) reconfigured(now time.Time, m *message, payload []byte) error {
 	case dhcpv6.MessageTypeRebind:
 		start = func() { c.rebind(now) }
 	case dhcpv6.MessageTypeInformationRequest:
+		// Section 18.2.6: MUST include the identifier of the server that asked for it.
 		if c.state == informed {
 			c.stats.Reconfigures++
 			c.inform(now, 0)
+			c.x.server = m.server
 			return nil
 		}
 		if c.state == bound && !c.side.active {
 			c.stats.Reconfigures++
 			c.beside(now, dhcpv6.MessageTypeInformationRequest, params{irt: infTimeout, mrt: c.inf}, Lease{})
-			c.side.server = ""
 			return nil
 		}
 	}
-	if start == nil || c.state != bound {
+	answering := c.side.active && c.side.typ == dhcpv6.MessageTypeInformationRequest
+	if start == nil || c.state != bound || answering {
 		return DropReconfigure
 	}
 	c.stats.Reconfigures++

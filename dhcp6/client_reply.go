@@ -79,11 +79,38 @@ func (c *Client) setMaxRT(sol, inf uint32) {
 	}
 }
 
+// An agreed is a value that several servers give. RFC 9915 section 18.2.9: it counts where
+// all of them give the same, and otherwise the default does.
+type agreed struct {
+	v     uint32 // seconds, 0: not given yet
+	other bool   // by another server, another was given
+}
+
+// add takes the value of one more server, in seconds, and returns what counts.
+func (a *agreed) add(v uint32, def time.Duration) uint32 {
+	switch {
+	case v < minMaxRT || v > maxMaxRT: // MUST be ignored
+	case a.v == 0:
+		a.v = v
+	case a.v != v:
+		a.other = true
+	}
+	if a.other {
+		return uint32(def / time.Second)
+	}
+	return a.v
+}
+
 // advertised weighs an Advertise (RFC 8415 section 18.2.9).
 func (c *Client) advertised(now time.Time, m *message) error {
 	// MUST process the options even where the message is otherwise ignored.
-	c.setMaxRT(m.solMaxRT, m.infMaxRT)
+	c.setMaxRT(c.x.sol.add(m.solMaxRT, solMaxRT), c.x.inf.add(m.infMaxRT, infMaxRT))
 	c.countStatuses(m)
+	switch m.status {
+	case statusSuccess, statusNoAddrsAvail, statusNoPrefixAvail: // of which the IAs decide
+	default:
+		return DropStatus
+	}
 	offer := c.offer(now, m)
 	if offer.empty() {
 		return DropNothing
@@ -119,14 +146,14 @@ func (c *Client) better(now time.Time, m, than *message) bool {
 
 // offer returns the leases in a message that are wanted and usable.
 func (c *Client) offer(now time.Time, m *message) (l Lease) {
-	if x := c.find(m.nas, c.mode.Addresses); x != nil {
+	if x := c.find(m.nas, c.mode.Addresses); x != nil && x.status == statusSuccess {
 		for _, o := range x.leases {
 			if o.valid > 0 && o.status == statusSuccess && o.preferred <= o.valid && usableAddr(o.prefix.Addr()) {
 				l.Addresses = append(l.Addresses, Address{o.prefix.Addr(), after(now, o.preferred), after(now, o.valid)})
 			}
 		}
 	}
-	if x := c.find(m.pds, c.mode.Prefixes); x != nil {
+	if x := c.find(m.pds, c.mode.Prefixes); x != nil && x.status == statusSuccess {
 		for _, o := range x.leases {
 			if o.valid > 0 && o.status == statusSuccess && o.preferred <= o.valid && usablePrefix(o.prefix) {
 				l.Prefixes = append(l.Prefixes, Prefix{o.prefix, o.exclude, after(now, o.preferred), after(now, o.valid)})
@@ -134,6 +161,15 @@ func (c *Client) offer(now time.Time, m *message) (l Lease) {
 		}
 	}
 	return l
+}
+
+// given returns the leases of an IA. RFC 8415 section 18.2.10.1: those of one whose status
+// is a failure are not used.
+func (x *ia) given() []leased {
+	if x.status != statusSuccess {
+		return nil
+	}
+	return x.leases
 }
 
 // find returns our IA, where it is wanted, there and not nonsense. RFC 8415 sections 21.4
@@ -177,17 +213,20 @@ func (c *Client) countStatuses(m *message) {
 	}
 }
 
-// sideReply takes the Reply to a Release or Decline. RFC 8415 section 18.2.10.3: whatever
+// sideReply takes the Reply to a Release or Decline. RFC 8415 section 18.2.10.2: whatever
 // its status, the exchange is over.
 func (c *Client) sideReply(now time.Time, m *message) error {
+	c.setMaxRT(m.solMaxRT, m.infMaxRT)
 	c.countStatuses(m)
-	if m.status == statusUseMulticast || m.status == statusUnspecFail {
-		return DropStatus // the retransmission is what is left to do
-	}
 	if c.side.typ == dhcpv6.MessageTypeInformationRequest {
+		if m.status == statusUseMulticast || m.status == statusUnspecFail {
+			return DropStatus // the retransmission is what is left to do
+		}
 		c.takeKey(m)
 		c.configure(m)
+		c.sideDone(now)
 		c.tell(now)
+		return nil
 	}
 	c.sideDone(now)
 	return nil
@@ -200,8 +239,8 @@ func (c *Client) replied(now time.Time, m *message) error {
 		if !m.rapid || !c.cfg.RapidCommit {
 			return DropRapidCommit
 		}
-	case requesting, renewing:
-		if m.server != c.x.server {
+	default:
+		if c.x.server != "" && m.server != c.x.server {
 			return DropServerID
 		}
 	}
@@ -217,22 +256,33 @@ func (c *Client) replied(now time.Time, m *message) error {
 	case c.state == informing:
 		c.informed(now, m)
 	case c.x.typ == dhcpv6.MessageTypeConfirm:
-		c.confirmed(now, m)
+		return c.confirmed(m)
 	default:
 		c.leased(now, m)
 	}
 	return nil
 }
 
-// confirmed takes the Reply to a Confirm. Without a status it is a success.
-func (c *Client) confirmed(now time.Time, m *message) {
-	if m.status == statusSuccess {
+// confirmed takes a Reply to a Confirm. Without a status it is a success. RFC 8415 section
+// 18.2.10.3: one success outweighs any NotOnLink, which is why others are waited for until
+// the next transmission would be due.
+func (c *Client) confirmed(m *message) error {
+	switch m.status {
+	case statusSuccess:
 		c.toBound()
-		return
+	case statusNotOnLink:
+		c.x.refused = true
+	default:
+		return DropStatus
 	}
+	return nil
+}
+
+// offLink gives up what servers say is not for this link, and nobody confirmed.
+func (c *Client) offLink(now time.Time) {
 	c.lease.Addresses, c.lease.Prefixes = nil, nil
-	c.tell(now)
 	c.solicit(now)
+	c.tell(now)
 }
 
 // informed takes the Reply to an Information-request.
@@ -263,8 +313,8 @@ func (c *Client) leased(now time.Time, m *message) {
 	if m.status == statusNotOnLink {
 		// Section 18.2.10.1: discovery again, without the addresses.
 		c.lease.Addresses, c.lease.Prefixes = nil, nil
-		c.tell(now)
 		c.failed(now)
+		c.tell(now)
 		return
 	}
 	before := c.lease.clone()
@@ -300,13 +350,15 @@ func (c *Client) leased(now time.Time, m *message) {
 	}
 	if noBinding && !fresh {
 		// Section 18.2.10.1: a Request to the server that answered, with all IAs.
-		c.tellIfOther(now, &before)
 		c.request(now, m.server, c.lease.clone())
+		c.tellIfOther(now, &before)
 		return
 	}
 	if c.lease.empty() || fresh && !t.set {
-		c.tellIfOther(now, &before)
-		c.failed(now)
+		empty := c.lease.empty()
+		if c.failed(now); empty {
+			c.tellIfOther(now, &before)
+		}
 		return
 	}
 	c.lease.Server = m.server
@@ -352,10 +404,12 @@ func (t *timing) add(now time.Time, x *ia, preferred, valid uint32) {
 	if base == 0 {
 		base = valid
 	}
-	if t1 != infinity && t1 >= valid { // beyond the lifetime it would come too late
+	// Beyond the lifetime it would come too late. At its very end it says that there is no
+	// point in trying (section 18.3.4).
+	if t1 != infinity && t1 > valid {
 		t1 = 0
 	}
-	if t2 != infinity && t2 >= valid {
+	if t2 != infinity && t2 > valid {
 		t2 = 0
 	}
 	// RFC 8415 sections 14.2 and 21.21: 0 leaves it to the client, which takes what is
@@ -391,7 +445,7 @@ func (c *Client) takeAddresses(now time.Time, x *ia, replace bool, t *timing) bo
 		list = nil
 	}
 	preferred, valid, given := uint32(infinity), uint32(infinity), false
-	for _, l := range x.leases {
+	for _, l := range x.given() {
 		a := l.prefix.Addr()
 		if l.preferred > l.valid || !usableAddr(a) {
 			c.stats.InvalidLeases++
@@ -425,7 +479,7 @@ func (c *Client) takePrefixes(now time.Time, x *ia, replace bool, t *timing) boo
 		list = nil
 	}
 	preferred, valid, given := uint32(infinity), uint32(infinity), false
-	for _, l := range x.leases {
+	for _, l := range x.given() {
 		if l.preferred > l.valid || !usablePrefix(l.prefix) {
 			c.stats.InvalidLeases++
 			continue

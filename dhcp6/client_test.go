@@ -128,7 +128,16 @@ func TestClientTransitions(t *testing.T) {
 			d.bind(na)
 			d.c.LinkChanged(d.now, true)
 			d.give(status(statusNotOnLink)(from(otherID, reply, d.expect(confirm))))
+			d.until(d.now.Add(2 * second))
 		}, "soliciting", solicit, [2]int{}},
+		{"not confirmed by one, confirmed by another", ClientConfig{}, na, func(d *desk) {
+			d.bind(na)
+			d.c.LinkChanged(d.now, true)
+			m := d.expect(confirm)
+			d.give(status(statusNotOnLink)(from(otherID, reply, m)))
+			d.state("confirming")
+			d.give(status(statusSuccess)(from(serverID, reply, m)))
+		}, "bound", renew, [2]int{1, 0}},
 		{"confirm not answered", ClientConfig{}, na, func(d *desk) {
 			d.bind(na)
 			d.c.LinkChanged(d.now, true)
@@ -319,6 +328,7 @@ func TestTimes(t *testing.T) {
 		{"deprecated from the start", 0, 0, []leased{prefixLease(pd56, 0, 300)}, 150, 240, 0, 300},
 		{"very short", 0, 0, []leased{prefixLease(pd56, 1, 1)}, 1, 1, 1, 1},
 		{"beyond the lifetime", 500, 800, []leased{prefixLease(pd56, 200, 300)}, 100, 160, 200, 300},
+		{"not to be extended", 300, 300, []leased{prefixLease(pd56, 200, 300)}, 300, 300, 200, 300},
 		{"the largest", 0, 0, []leased{prefixLease(pd56, inf-1, inf-1)}, inf/2 - 0, 0xcccccccb, inf - 1, inf - 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -356,6 +366,10 @@ func TestInvalidLeases(t *testing.T) {
 		}},
 		{"prefix of everything", func(b *builder) *builder {
 			return b.withPD(0, 0, prefixLease(netip.MustParsePrefix("::/0"), 300, 300))
+		}},
+		{"IA with a failure", func(b *builder) *builder {
+			b.pd(ia{id: 7, status: statusNoPrefixAvail, leases: []leased{prefixLease(pd56, 300, 300)}}, "")
+			return b
 		}},
 		{"another IA", func(b *builder) *builder {
 			b.pd(ia{id: 8, leases: []leased{prefixLease(pd56, 300, 300)}}, "")
