@@ -28,6 +28,14 @@ func (l *LAN) sendNS(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
 	if !src.IsValid() {
 		return // from "::" it would be taken for duplicate address detection
 	}
+	// "If the source address of the packet prompting the solicitation is the same as one of the
+	// addresses assigned to the outgoing interface, that address SHOULD be placed in the IP
+	// Source Address of the outgoing solicitation."
+	if e := l.cache.lookup(target); e != nil && e.head != nil {
+		if a := l.addr(ipv6.Packet(e.head.p).Src()); a != nil && a.usable() {
+			src = a.addr
+		}
+	}
 	b, _ := NeighborSolicitation{Target: target}.AppendBinary(begin(l.buf[:0]))
 	b = AppendLinkAddr(b, OptionSourceLinkAddr, l.cfg.LinkAddr)
 	dst := target
@@ -68,9 +76,12 @@ func (l *LAN) isNeighbor(a netip.Addr) bool {
 	return false
 }
 
+// isOurs reports whether a is one of our addresses on the link, or the kernel's link-local one.
+func (l *LAN) isOurs(a netip.Addr) bool { return l.addr(a) != nil || a == l.linkLocal }
+
 // mayLearn reports whether a neighbor a at ll may enter the cache.
 func (l *LAN) mayLearn(a netip.Addr, ll ipv6.LinkAddr) bool {
-	return !ll.IsZero() && !ll.IsGroup() && ll != l.cfg.LinkAddr && isUnicast(a) && l.addr(a) == nil && !l.proxied(a) && l.isNeighbor(a)
+	return !ll.IsZero() && !ll.IsGroup() && ll != l.cfg.LinkAddr && isUnicast(a) && !l.isOurs(a) && !l.proxied(a) && l.isNeighbor(a)
 }
 
 // handleNS takes a neighbor solicitation (RFC 4861 section 7.2.3, RFC 4862 section 5.4.3).
@@ -108,8 +119,8 @@ func (l *LAN) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		na.Override = false
 		from = l.source()
 	default:
-		// One that is tentative does not answer: it is no address of ours yet.
-		l.learnNS(now, src, sll)
+		// "MUST be silently discarded", so nothing is learnt of it either. One that is
+		// tentative does not answer: it is no address of ours yet (RFC 4862 section 5.4.3).
 		return DropNotOurs
 	}
 	l.learnNS(now, src, sll)
@@ -120,7 +131,7 @@ func (l *LAN) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if ll.IsZero() {
 		ll = m.LinkSrc
 	}
-	if ll.IsZero() || ll.IsGroup() {
+	if ll.IsZero() || ll.IsGroup() || ll == l.cfg.LinkAddr {
 		// Without an address to answer to (a port that tells none) it has to be resolved,
 		// or to be in the cache.
 		if e := l.cache.lookup(src); e != nil && !e.ll.IsZero() {
@@ -247,9 +258,9 @@ func (l *LAN) handleNA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	}
 	e := l.cache.lookup(msg.Target)
 	if e == nil {
-		// A router may take what nobody asked for, so that the first packet to a new address
-		// finds it (RFC 9131 section 6.1.2).
-		if l.isRouter() && !msg.Solicited && !tll.IsZero() && l.mayLearn(msg.Target, tll) {
+		// A router takes what nobody asked for, so that the first packet to a new address finds
+		// it, and whatever the S flag says it is STALE (RFC 9131 section 6.1.1).
+		if l.isRouter() && !tll.IsZero() && l.mayLearn(msg.Target, tll) {
 			if e := l.cache.learn(now, msg.Target, tll); e != nil {
 				e.router = msg.Router
 				return nil
