@@ -553,7 +553,11 @@ func (r *redirecting) Redirect(_ time.Time, _ ipv6.Packet, _ ipv6.Meta, hop neti
 	return nil
 }
 
-var _ redirector = (*nd.LAN)(nil)
+// An Ethernet link's neighbor discovery is what a port needs.
+var (
+	_ Neighbors  = (*nd.LAN)(nil)
+	_ redirector = (*nd.LAN)(nil)
+)
 
 func TestRedirect(t *testing.T) {
 	r := New(Config{})
