@@ -8,7 +8,7 @@ import (
 // A Status is the answer to GET /v1/status.
 type Status struct {
 	Version  string   `json:"version"`
-	State    string   `json:"state"`            // "running", or "starting", or "waiting for a radio" that is to be found
+	State    string   `json:"state"`            // "running", or "waiting for a radio" that is to be found
 	Reason   string   `json:"reason,omitempty"` // why it waits
 	PID      int      `json:"pid"`
 	Uptime   float64  `json:"uptime_s"`

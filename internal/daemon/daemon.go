@@ -92,8 +92,7 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 
 	// The management socket comes first: it tells when another router is running here,
 	// before anything of that one is disturbed.
-	d.front = &front{Daemon: d}
-	d.front.config, _ = d.Config(ctx)
+	d.front = newFront(ctx, d)
 	if d.server, err = api.Listen(cfg.Socket, d.front, opt.Version); err != nil {
 		return nil, err
 	}
@@ -286,7 +285,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.lan != nil {
 		d.lan.port.Start(d.loop.Post, d.lan.link.Deliver)
 	}
-	d.front.running.Store(true)
+	d.front.set(stateRunning, "")
 	for _, m := range d.meshes {
 		d.log.Info("mesh up", "link", m.name, "radio", m.url, "lladdr", m.lladdr, "prefix", m.prefix, "addr", m.addr)
 	}
