@@ -105,6 +105,11 @@ type RouterConfig struct {
 	ABROAddr     netip.Addr    // 6LBR address in the ABRO; default: Addrs[0], else the prefix with our IID
 	ABROLifetime time.Duration // unit 60 s; 10,000 min
 
+	// Beyond, where set, reports whether an address from a prefix of the mesh is to be looked
+	// for on another link, which has the prefix too: solicitations for it are answered with our
+	// link-layer address, unless a node is known to have it.
+	Beyond func(addr netip.Addr) bool
+
 	// PeriodicRA sends unsolicited multicast RAs as RFC 4861 section 6.2.4 says. Without
 	// it, nodes that do not register are sent unicast RAs before what they know runs out.
 	PeriodicRA    bool

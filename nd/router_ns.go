@@ -91,7 +91,9 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	// listen to no solicited-node group: we answer, and forward. Without the O flag, so that
 	// an answer of the node itself prevails (RFC 4861 section 7.2.8).
 	e := r.lookup(msg.Target)
-	if p.IsMulticast() && e != nil && !e.ll.IsZero() && e.ll != ll && (e.state == stateRegistered || !msg.Target.IsLinkLocalUnicast()) {
+	// It also asks whether we are still there for the other one, at that one's address.
+	known := e != nil && !e.ll.IsZero() && e.ll != ll && (e.state == stateRegistered || !msg.Target.IsLinkLocalUnicast())
+	if known || (e == nil || e.ll.IsZero()) && r.beyond(msg.Target) {
 		na := NeighborAdvertisement{Router: false, Solicited: true, Target: msg.Target}
 		r.sendNA(now, na, r.cfg.LinkAddr, r.cfg.LinkLocal, src, ll)
 		return nil

@@ -69,6 +69,16 @@ func (r *Router) Input(now time.Time, p ipv6.Packet, m ipv6.Meta) {
 		r.inputCore(now, l, p, m)
 		return
 	}
+	if p.NextHeader() == ipv6.ProtoICMPv6 && len(p) > ipv6.HeaderLen && isLinkND(p[ipv6.HeaderLen]) {
+		// Hosts probe what we are the proxy of at its own address. Beyond its link neighbor
+		// discovery is of no use: the hop limit would not be 255 any more.
+		if l.kind == Host {
+			l.drop(DropScope)
+		} else {
+			r.inputND(now, l, p, m)
+		}
+		return
+	}
 	r.forward(now, l, p, m, src, dst)
 }
 
@@ -204,7 +214,13 @@ func (r *Router) ownGroup(dst addr16) bool {
 }
 
 func isND(typ uint8) bool {
-	return typ >= ipv6.ICMPRouterSolicitation && typ <= ipv6.ICMPRedirect || typ == ipv6.ICMPDAR || typ == ipv6.ICMPDAC
+	return isLinkND(typ) || typ == ipv6.ICMPDAR || typ == ipv6.ICMPDAC
+}
+
+// isLinkND reports whether a message is of RFC 4861, which stays on its link; those of RFC
+// 6775 section 4.4 are forwarded.
+func isLinkND(typ uint8) bool {
+	return typ >= ipv6.ICMPRouterSolicitation && typ <= ipv6.ICMPRedirect
 }
 
 func isMLD(typ uint8) bool {

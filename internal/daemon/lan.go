@@ -37,6 +37,7 @@ type lan struct {
 	search []string
 	nat64  []netip.Prefix
 	joined map[netip.Addr]bool // groups of addresses
+	seek   ipv6.TokenBucket    // of addresses that the mesh is asked for
 
 	dhcp *dhcpClient // nil: nothing is asked for
 
@@ -56,6 +57,7 @@ func (d *Daemon) newLAN() error {
 	l := &lan{
 		d: d, control: !u.Ethernet(),
 		addrs: map[netip.Addr]nd.LANAddress{}, onLink: map[netip.Prefix]bool{}, routes: map[netip.Prefix]nd.LANRoute{}, joined: map[netip.Addr]bool{},
+		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst},
 	}
 	cfg := ethernet.Config{Name: u.Name, TAP: u.Kind == config.UplinkTAP, Bridge: u.Bridge, MAC: u.MAC, MTU: u.MTU, Proxy: c.LAN.NDProxy, Logger: d.log}
 	if l.control {
@@ -179,7 +181,7 @@ func (l *lan) start(now time.Time) {
 	d, c := l.d, l.d.cfg.LAN
 	cfg := nd.LANConfig{
 		LinkAddr: l.state.LinkAddr, MTU: l.link.MTU(),
-		RouterOnly: l.control, AcceptRouter: !l.control && c.AcceptRA,
+		RouterOnly: l.control, AcceptRouter: !l.control && c.AcceptRA, Routers: c.Routers,
 		Secret: d.secret(), NetworkID: l.port.Name(),
 		Advertise: c.Advertise, RouterLifetime: c.RouterLifetime, MaxRAInterval: c.RAInterval, RouteLifetime: c.RouteLifetime,
 		Routes: l.meshRoutes(),
@@ -212,7 +214,7 @@ func (l *lan) start(now time.Time) {
 	for _, m := range d.meshes {
 		d.proxy.Attach(now, m.groups.querier)
 		if c.NDProxy {
-			l.proxyOwn(now, m)
+			l.restored(now, m)
 		}
 	}
 }

@@ -211,6 +211,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		ValidLifetime:     c.ValidLifetime,
 		PreferredLifetime: c.PreferredLifetime,
 		Contexts:          contexts,
+		Beyond:            d.beyond,
 		OnLink:            onLinkModes[c.OnLink],
 		RDNSS:             c.RDNSS,
 		RDNSSLifetime:     c.RDNSSLifetime,

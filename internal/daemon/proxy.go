@@ -13,14 +13,57 @@ import (
 // known has a host route; we answer for it on the LAN, and find out there whether its
 // address is unique.
 
-// Proxied is [nd.Proxy].
+// Proxied is [nd.Proxy]. An address that the mesh may have without our knowing is looked for
+// there (RFC 4389 section 4.1): who asked asks again.
 func (l *lan) Proxied(addr netip.Addr) bool {
 	for _, m := range l.d.meshes {
-		if addr == m.addr || m.prefix.Contains(addr) && m.nd.Knows(addr) {
+		switch {
+		case addr == m.addr:
+			return true
+		case !m.prefix.Contains(addr):
+		case m.nd.Knows(addr):
+			return true
+		case l.addrs[addr] == (nd.LANAddress{}) && len(l.later) < maxSeek:
+			l.later = append(l.later, func(now time.Time) {
+				if l.seek.Take(now) {
+					m.nd.Seek(now, addr)
+				}
+			})
+		}
+	}
+	return false
+}
+
+// Nodes are asked for addresses that we do not know so often: what anybody on the LAN can
+// cause is not to fill the air.
+const (
+	seekRate  = 2
+	seekBurst = 10
+	maxSeek   = 64
+)
+
+// beyond reports whether what the mesh does not have is to be looked for on the LAN.
+func (d *Daemon) beyond(addr netip.Addr) bool {
+	if d.lan == nil || !d.cfg.LAN.NDProxy {
+		return false
+	}
+	for p := range d.lan.onLink {
+		if p.Contains(addr) {
 			return true
 		}
 	}
 	return false
+}
+
+// restored gives the LAN back what was known of the mesh before it could be told.
+func (l *lan) restored(now time.Time, m *mesh) {
+	l.proxyOwn(now, m)
+	for _, n := range m.nd.Snapshot() {
+		if !n.LinkAddr.IsZero() && m.prefix.Contains(n.Addr) {
+			l.d.proxyRoute(m, n.Addr)
+			_ = l.nd.ProxyAdd(now, n.Addr, false)
+		}
+	}
 }
 
 // followPrefix gives the mesh the prefix of the LAN: the first that is not unique local,
@@ -112,10 +155,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 		if m == nil || !m.prefix.Contains(addr) {
 			return
 		}
-		fib.Add(router.Route{Prefix: host, Port: link.Index(), Kind: router.RouteHost})
-		if d.kernel != nil {
-			d.kernel.route(host, true)
-		}
+		d.proxyRoute(m, addr)
 		l.later = append(l.later, func(now time.Time) {
 			if l.nd == nil {
 				return
@@ -124,6 +164,15 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 				d.log.Debug("address not checked on the LAN", "addr", addr, "reason", err)
 			}
 		})
+	}
+}
+
+// proxyRoute has a node of the mesh reached although its prefix is the LAN's.
+func (d *Daemon) proxyRoute(m *mesh, addr netip.Addr) {
+	host := netip.PrefixFrom(addr, 128)
+	d.router.FIB().Add(router.Route{Prefix: host, Port: m.link.Index(), Kind: router.RouteHost})
+	if d.kernel != nil {
+		d.kernel.route(host, true)
 	}
 }
 
