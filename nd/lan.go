@@ -86,7 +86,7 @@ func NewLAN(cfg LANConfig, out ipv6.Sender, ev LANEvents) *LAN {
 	l.cache.init(ev, c.Limits)
 	l.cache.solicit = l.sendNS
 	l.cache.changed = func(now time.Time, e *lanEntry) { l.dirty = true }
-	l.params = LANParameters{MTU: c.MTU, HopLimit: ipv6.DefaultHopLimit, ReachableTime: reachableTime, RetransTimer: retransTimer}
+	l.params = l.defaultParameters()
 	l.raRate = ipv6.TokenBucket{Rate: 2, Burst: 16}
 	l.redirects = ipv6.TokenBucket{Rate: 10, Burst: 10}
 	l.warnings = ipv6.TokenBucket{Rate: 1.0 / 60, Burst: 10}

@@ -179,6 +179,9 @@ type LANConfig struct {
 	// and parameters. Without it they are only heard for what we advertise ourselves and, with
 	// RouterOnly, for the prefixes that are on the link.
 	AcceptRouter bool
+	// Routers, where not empty, are the only routers whose advertisements are heard, by their
+	// link-local addresses: a guard against others where no switch has one (RFC 6105).
+	Routers []netip.Addr
 	// AcceptRedirects has redirects followed. "A router MUST NOT update its routing tables
 	// upon receipt of a Redirect" (RFC 4861 section 8.2): for a node that does not forward.
 	AcceptRedirects bool

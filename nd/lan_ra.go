@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -14,7 +15,7 @@ const (
 	minReachable   = time.Millisecond
 	maxReachable   = time.Hour // MAX for AdvReachableTime, RFC 4861 section 6.2.1
 	minRetrans     = 100 * time.Millisecond
-	maxRetrans     = time.Minute
+	maxRetrans     = 10 * time.Second
 	minInterval    = 4 * time.Second // RTR_SOLICITATION_INTERVAL, IRT of RFC 7559
 	maxSolicit     = time.Hour       // MRT of RFC 7559
 	routerKeepTime = 30 * time.Minute
@@ -29,9 +30,8 @@ type lanRouter struct {
 	heard    time.Time
 	until    time.Time // end as a default router by the lifetime in the header
 	stub     bool      // a stub router such as we are: no prefix of the network's own
-	managed  bool
-	other    bool
-	compared uint8 // which differences have been logged
+	said     LANParameters // the zero value of a field: nothing
+	compared uint8         // which differences have been logged
 }
 
 // A lanPrefix is a Prefix Information option of one router: an entry of the Prefix List (RFC
@@ -123,6 +123,9 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if src == l.linkLocal || m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() {
 		return DropSource
 	}
+	if len(l.cfg.Routers) > 0 && !slices.Contains(l.cfg.Routers, src) {
+		return DropSource
+	}
 	r := l.router(src)
 	if r == nil {
 		if !l.raRate.Take(now) {
@@ -134,7 +137,7 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	}
 	l.dirty = true
 	r.heard = now
-	r.managed, r.other = msg.Managed, msg.Other
+	r.said.Managed, r.said.Other = msg.Managed, msg.Other
 	r.stub = msg.Reserved&flagStub != 0
 	sll := msg.Options.LinkAddr(OptionSourceLinkAddr, 6)
 	if sll.IsZero() {
@@ -151,7 +154,7 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	l.watch(now, r)
 	l.compare(now, r, msg)
 	if l.cfg.AcceptRouter {
-		l.takeParameters(now, msg)
+		l.takeParameters(r, msg)
 	}
 	l.takeDefault(now, r, msg)
 	own := 0
@@ -208,6 +211,9 @@ func (l *LAN) addRouter(now time.Time, a netip.Addr) *lanRouter {
 // alive reports whether the router answers solicitations, as far as is known.
 func (r *lanRouter) alive() bool { return r.entry != nil && !r.entry.dead && r.entry.usable() }
 
+// proven reports whether the router has answered a solicitation, and is alive.
+func (r *lanRouter) proven() bool { return r.alive() && r.entry.known }
+
 // gone reports whether the router a is not known any more or does not answer: what it
 // announced makes room for others.
 func (l *LAN) gone(a netip.Addr) bool {
@@ -258,26 +264,62 @@ func (l *LAN) forgetRouter(now time.Time, a netip.Addr) {
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, "router forgotten", slog.String("link", l.cfg.Name), slog.Any("addr", a))
 }
 
-// takeParameters adopts the parameters of the link (RFC 4861 section 6.3.4).
-func (l *LAN) takeParameters(now time.Time, msg RouterAdvertisement) {
+// takeParameters notes what a router says of the link (RFC 4861 section 6.3.4): a value that
+// it leaves unspecified stays as it was.
+func (l *LAN) takeParameters(r *lanRouter, msg RouterAdvertisement) {
 	if msg.CurHopLimit != 0 {
-		l.params.HopLimit = msg.CurHopLimit
+		r.said.HopLimit = msg.CurHopLimit
 	}
 	if msg.ReachableTime != 0 {
-		if d := min(max(time.Duration(msg.ReachableTime)*time.Millisecond, minReachable), maxReachable); d != l.params.ReachableTime {
-			l.params.ReachableTime = d
-			l.setReachable(now, d)
-		}
+		r.said.ReachableTime = min(max(time.Duration(msg.ReachableTime)*time.Millisecond, minReachable), maxReachable)
 	}
 	if msg.RetransTimer != 0 {
-		l.params.RetransTimer = min(max(time.Duration(msg.RetransTimer)*time.Millisecond, minRetrans), maxRetrans)
-		l.cache.retrans = l.params.RetransTimer
+		r.said.RetransTimer = min(max(time.Duration(msg.RetransTimer)*time.Millisecond, minRetrans), maxRetrans)
 	}
 	if o, ok := msg.Options.Find(OptionMTU); ok {
 		if mtu, ok := ParseMTU(o); ok && mtu >= ipv6.MinMTU && mtu <= uint32(l.cfg.MTU) {
-			l.params.MTU = int(mtu)
+			r.said.MTU = int(mtu)
 		}
 	}
+}
+
+// updateParameters adopts what routers say of the link. All of them should say the same (RFC
+// 4861 section 6.2.7); where they do not, the default router is right, and one that has
+// answered a solicitation rather than one that only claims to be there.
+func (l *LAN) updateParameters(now time.Time) {
+	answers := slices.ContainsFunc(l.routers, func(r lanRouter) bool { return r.proven() })
+	hop, _ := l.firstHop(unspecified)
+	var p LANParameters
+	heard := false
+	for _, first := range [...]bool{true, false} {
+		for i := range l.routers {
+			r := &l.routers[i]
+			if !r.alive() || answers && !r.proven() || (r.addr == hop.NextHop) != first {
+				continue
+			}
+			heard = true
+			p.MTU, p.HopLimit = cmp.Or(p.MTU, r.said.MTU), cmp.Or(p.HopLimit, r.said.HopLimit)
+			p.ReachableTime, p.RetransTimer = cmp.Or(p.ReachableTime, r.said.ReachableTime), cmp.Or(p.RetransTimer, r.said.RetransTimer)
+			if !r.stub {
+				p.Managed, p.Other = p.Managed || r.said.Managed, p.Other || r.said.Other
+			}
+		}
+	}
+	d := l.defaultParameters()
+	if !heard { // while they are away, the link is what it was
+		d = l.params
+	}
+	p.MTU, p.HopLimit = cmp.Or(p.MTU, d.MTU), cmp.Or(p.HopLimit, d.HopLimit)
+	p.ReachableTime, p.RetransTimer = cmp.Or(p.ReachableTime, d.ReachableTime), cmp.Or(p.RetransTimer, d.RetransTimer)
+	if p.ReachableTime != l.params.ReachableTime {
+		l.setReachable(now, p.ReachableTime)
+	}
+	l.cache.retrans = p.RetransTimer
+	l.params = p
+}
+
+func (l *LAN) defaultParameters() LANParameters {
+	return LANParameters{MTU: l.cfg.MTU, HopLimit: ipv6.DefaultHopLimit, ReachableTime: reachableTime, RetransTimer: retransTimer}
 }
 
 // takePrefix takes a Prefix Information option: on-link determination (RFC 4861 section

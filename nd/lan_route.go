@@ -107,6 +107,19 @@ func (l *LAN) viaUsable(a netip.Addr) bool {
 	return e != nil && e.usable()
 }
 
+// viaRank orders next hops by what is known of their reachability: one that has answered goes
+// before one that only claims to be there, so that a flood of advertisements from nobody
+// replaces no router that works.
+func (l *LAN) viaRank(a netip.Addr) int {
+	switch e := l.cache.lookup(a); {
+	case e == nil || !e.usable():
+		return 0
+	case !e.known:
+		return 1
+	}
+	return 2
+}
+
 // selectRoutes chooses the best route to each prefix (RFC 4191 section 3.2: reachable before
 // preferred; RFC 4861 section 6.3.6: in turn where none is reachable) and tells of changes.
 func (l *LAN) selectRoutes(now time.Time) {
@@ -139,8 +152,8 @@ func (l *LAN) selectRoute(now time.Time, p netip.Prefix) {
 	best, current, n := -1, -1, 0
 	better := func(a, b int) bool { // route a rather than b
 		x, y := &l.routes[a], &l.routes[b]
-		if u, v := l.viaUsable(x.via), l.viaUsable(y.via); u != v {
-			return u
+		if u, v := l.viaRank(x.via), l.viaRank(y.via); u != v {
+			return u > v
 		}
 		if x.pref.rank() != y.pref.rank() {
 			return x.pref.rank() > y.pref.rank()
@@ -181,6 +194,7 @@ func (l *LAN) selectRoute(now time.Time, p netip.Prefix) {
 		l.told[ti] = t
 		l.told[ti].Expires = now
 		t.Expires = r.until
+		l.dirty = true // the parameters of the link are those of the default router
 		l.ev.RouteChanged(now, t)
 	}
 }
@@ -218,13 +232,7 @@ func (l *LAN) updateLists(now time.Time) {
 			l.tellOnLink(now, p, false)
 		}
 	}
-	var m, o bool
-	for i := range l.routers {
-		if r := &l.routers[i]; !r.stub && r.alive() {
-			m, o = m || r.managed, o || r.other
-		}
-	}
-	l.params.Managed, l.params.Other = m, o
+	l.updateParameters(now)
 	if l.cfg.AcceptRouter {
 		l.lists.tell(now, l)
 	}

@@ -108,6 +108,7 @@ type LAN struct {
 	RAInterval     time.Duration `toml:"ra_interval" range:"4s..30m"` // MaxRtrAdvInterval
 	OfferPrefix    bool          `toml:"offer_prefix"`
 	AcceptRA       bool          `toml:"accept_ra"`
+	Routers        []netip.Addr  `toml:"routers"` // empty: all
 	NDProxy        bool          `toml:"ndproxy" flag:"ndproxy"`
 }
 
@@ -244,6 +245,11 @@ func (c *Config) Check() error {
 	}
 	if n := len(c.ND.RDNSS); n > 4 {
 		fail("nd.rdnss: want at most 4 addresses, not %d", n)
+	}
+	for _, a := range c.LAN.Routers {
+		if !a.IsLinkLocalUnicast() || !a.Is6() || a.Zone() != "" {
+			fail("lan.routers: %s: want a link-local IPv6 address", a)
+		}
 	}
 	for _, a := range c.ND.RDNSS {
 		if !a.Is6() || a.Is4In6() || a.IsMulticast() || a.IsUnspecified() || a.Zone() != "" {

@@ -98,6 +98,7 @@ func TestCheckUplink(t *testing.T) {
 		{"delegation where", "[dhcp]\ndelegation = 'on'", `dhcp.delegation = "on": want an interface to ask on: uplink = "ethernet://eth0", or with a TUN uplink lan.interface = "eth0"`},
 		{"relay and server", "[dhcp]\nrelay = ['2001:db8::1']", `dhcp.relay: nodes are either served or relayed: set dhcp.server = "off"`},
 		{"relay to IPv4", "[dhcp]\nserver = 'off'\nrelay = ['192.0.2.1']", `dhcp.relay: 192.0.2.1: want an IPv6 address of larger than link scope`},
+		{"routers", "[lan]\nrouters = ['2001:db8::1']", "lan.routers: 2001:db8::1: want a link-local IPv6 address"},
 		{"intervals", "[lan]\nrouter_lifetime = '1m'", `lan.ra_interval = "3m20s": want at most lan.router_lifetime, which is "1m"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
