@@ -25,6 +25,8 @@ const (
 	DropTransit                          // from an uplink to somewhere that is no mesh of ours
 	DropDuplicate                        // multicast that has come before, by another way
 	DropMulticastRate                    // more multicast than the link is given
+	DropRoutingHeader                    // a routing header that does not pass a border
+	DropLinkMulticast                    // not for us, and came in a frame to a group of stations
 	DropNotDesignated                    // multicast that another router to the link forwards
 	numDrops
 )
@@ -48,6 +50,8 @@ var dropText = [numDrops]string{
 	DropTransit:          "no_transit",
 	DropDuplicate:        "multicast_duplicate",
 	DropMulticastRate:    "multicast_rate",
+	DropRoutingHeader:    "routing_header",
+	DropLinkMulticast:    "link_multicast",
 	DropNotDesignated:    "multicast_not_designated",
 }
 

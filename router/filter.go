@@ -210,6 +210,12 @@ type transport struct {
 	icmp     uint8
 }
 
+// Extension headers that only the filter knows (RFC 7045 section 4), to look behind them.
+const (
+	protoHIP   = 139
+	protoShim6 = 140
+)
+
 // maxFilterHeaders bounds the extension headers that the filter looks behind.
 const maxFilterHeaders = 8
 
@@ -220,7 +226,7 @@ func (t *transport) parse(p ipv6.Packet) {
 	proto, off := p.NextHeader(), ipv6.HeaderLen
 	for range maxFilterHeaders {
 		switch proto {
-		case ipv6.ProtoHopByHop, ipv6.ProtoDstOpts, ipv6.ProtoRouting, ipv6.ProtoMobility:
+		case ipv6.ProtoHopByHop, ipv6.ProtoDstOpts, ipv6.ProtoRouting, ipv6.ProtoMobility, protoHIP, protoShim6:
 			if off+8 > len(p) {
 				t.hidden = true
 				return

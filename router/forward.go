@@ -13,6 +13,11 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 	case r.cfg.HostOnly:
 		in.drop(DropNotForwarding)
 		return
+	case in.kind == LAN && m.LinkDst.IsGroup():
+		// Every router on the link has it: each would send it on, and again what the others
+		// have sent (RFC 1812 section 5.3.4 for IPv4).
+		in.drop(DropLinkMulticast)
+		return
 	case src == addr16{}:
 		// RFC 4291 section 2.5.2: never forwarded.
 		in.drop(DropMartian)
@@ -46,6 +51,9 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 	case in.kind == LAN && in.ingress && out.kind != Mesh:
 		in.drop(DropTransit)
 		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, ipv6.UnreachableAdmin, 0)
+		return
+	case in.ingress && routedBySource(p, out != in):
+		in.drop(DropRoutingHeader)
 		return
 	case !r.filter(now, in, out, p, m):
 		in.drop(DropFiltered)

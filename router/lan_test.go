@@ -332,6 +332,12 @@ func TestRules(t *testing.T) {
 		q = append(q, p.NextHeader(), 0, byte(off>>8), byte(off)|1, 0, 0, 0, 1)
 		return append(q, p.Payload()...)
 	}
+	// behind puts a header of 8 bytes with nothing in it before the payload.
+	behind := func(next uint8, p ipv6.Packet) ipv6.Packet {
+		q := ipv6.AppendHeader(nil, 0, 0, 8+p.PayloadLen(), next, 64, p.Src(), p.Dst())
+		q = append(q, p.NextHeader(), 0, 1, 4, 0, 0, 0, 0)
+		return append(q, p.Payload()...)
+	}
 	telnet := Rule{Name: "telnet", In: []string{"lan"}, Protocol: ipv6.ProtoTCP, DstPorts: []PortRange{{22, 23}}, Action: Discard}
 	for _, c := range []struct {
 		name      string
@@ -365,6 +371,14 @@ func TestRules(t *testing.T) {
 		{"first fragment", []Rule{telnet}, Accept, 2, frag(tcp(onLAN, inA, 1, 23), 0), false, false},
 		{"later fragment", []Rule{telnet}, Accept, 2, frag(tcp(onLAN, inA, 1, 23), 80), true, false},
 		{"later fragment by protocol", []Rule{{Protocol: ipv6.ProtoTCP, Action: Discard}}, Accept, 2, frag(tcp(onLAN, inA, 1, 23), 80), false, false},
+		{"behind HIP", []Rule{telnet}, Accept, 2, behind(139, tcp(onLAN, inA, 1, 23)), false, false},
+		{"behind Shim6", []Rule{telnet}, Accept, 2, behind(140, tcp(onLAN, inA, 1, 23)), false, false},
+		{"behind a mobility header", []Rule{telnet}, Accept, 2, behind(ipv6.ProtoMobility, tcp(onLAN, inA, 1, 23)), false, false},
+		{"behind AH", []Rule{telnet}, Accept, 2, behind(ipv6.ProtoAH, tcp(onLAN, inA, 1, 23)), false, false},
+		{"behind a hop-by-hop header", []Rule{telnet}, Accept, 2, behind(ipv6.ProtoHopByHop, tcp(onLAN, inA, 1, 23)), false, false},
+		{"jumbogram", []Rule{telnet}, Accept, 2, ipv6.AppendHeader(nil, 0, 0, 0, ipv6.ProtoHopByHop, 64, onLAN, inA), false, false},
+		{"ESP", []Rule{telnet}, Accept, 2, behind(50, tcp(onLAN, inA, 1, 23)), true, false},
+		{"first fragment without the header", []Rule{telnet}, Accept, 2, frag(tcp(onLAN, inA, 1, 23), 0)[:ipv6.HeaderLen+8+2], false, false},
 		{"to ourselves", []Rule{{Out: []string{"host"}, Action: Discard}}, Accept, 2, udp(onLAN, adr("2001:db8:1::1"), 64, 1), false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -373,6 +387,7 @@ func TestRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			l := f.r.Links()[c.port]
+			c.p[4], c.p[5] = byte(c.p.PayloadLen()>>8), byte(c.p.PayloadLen())
 			f.r.Input(t0, parseOnly(t, c.p), ipv6.Meta{Port: c.port})
 			s := l.Stats()
 			if passed := s.Forwarded+s.Delivered == 1; passed != c.pass {

@@ -228,11 +228,18 @@ func (l *Link) AddPrefix(p netip.Prefix) {
 	l.r.fib.Add(Route{Prefix: p, Port: l.index, Kind: RouteConnected})
 }
 
-// RemovePrefix undoes AddPrefix.
+// RemovePrefix undoes AddPrefix; of a prefix that the port does not have it takes nothing.
 func (l *Link) RemovePrefix(p netip.Prefix) {
 	p = p.Masked()
+	n := len(l.prefixes)
 	l.prefixes = slices.DeleteFunc(l.prefixes, func(m prefixMask) bool { return m.p == p })
-	l.r.fib.Remove(p)
+	if len(l.prefixes) == n {
+		return
+	}
+	// The route may have become that of another link with the same prefix.
+	if rt, ok := l.r.fib.Exact(p); ok && rt.Kind == RouteConnected && rt.Port == l.index {
+		l.r.fib.Remove(p)
+	}
 }
 
 // LinkStatus passes the fate of a unicast transmission to neighbor discovery.

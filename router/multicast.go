@@ -85,7 +85,7 @@ func (r *Router) forwardMulticast(now time.Time, in *Link, p ipv6.Packet, m ipv6
 	from, group := p.Src(), p.Dst()
 	hops := p.HopLimit()
 	for _, out := range r.links {
-		if out == in || out.mc == nil || !sameZone(in, out, scope) || !out.mc.Wants(now, group, from) {
+		if out == in || in.kind == LAN && in.ingress && out.kind == LAN || out.mc == nil || !sameZone(in, out, scope) || !out.mc.Wants(now, group, from) {
 			continue
 		}
 		if len(p) > out.mtu {
@@ -162,6 +162,7 @@ const (
 // A seenTable remembers the multicast packets of the last seconds, so that one which
 // another router has carried round to us is not forwarded again. Its size is fixed.
 type seenTable struct {
+	seed uint64 // nobody else is to know which packets look alike
 	sets [seenSets][seenWays]seenPacket
 }
 
@@ -176,7 +177,7 @@ type seenPacket struct {
 // hops to live: then it went round a loop. One that comes again as it came before is the
 // sender's own repetition.
 func (s *seenTable) duplicate(now time.Time, p ipv6.Packet, port int) bool {
-	h := packetHash(p)
+	h := packetHash(p, s.seed)
 	set := &s.sets[h%seenSets]
 	oldest := &set[0]
 	for i := range set {
@@ -198,8 +199,9 @@ func (s *seenTable) duplicate(now time.Time, p ipv6.Packet, port int) bool {
 
 // packetHash hashes all of p that a router does not change: everything but traffic class
 // (ECN) and hop limit.
-func packetHash(p ipv6.Packet) uint64 {
-	const k0, k1 = 0x9e3779b97f4a7c15, 0xd6e8feb86659fd93
+func packetHash(p ipv6.Packet, seed uint64) uint64 {
+	const k1 = 0xd6e8feb86659fd93
+	k0 := seed
 	h := uint64(len(p)) ^ uint64(p[6])<<32 ^ uint64(p.FlowLabel())
 	mix := func(v uint64) {
 		hi, lo := bits.Mul64(h^v^k0, k1)

@@ -2,6 +2,7 @@ package router
 
 import (
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -90,6 +91,7 @@ func New(cfg Config) *Router {
 		groups:  make(map[addr16]struct{}),
 		scratch: make([]byte, 0, ipv6.MaxPacket),
 	}
+	r.seen.seed = rand.Uint64()
 	r.icmpBucket = ipv6.TokenBucket{Rate: float64(cfg.ICMPRate), Burst: cfg.ICMPBurst}
 	r.reasm = r.newReassembler()
 	return r
