@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 const (
 	idgenRetries  = 3             // IDGEN_RETRIES, RFC 7217 section 7
 	idgenDelay    = time.Second   // IDGEN_DELAY
+	idgenAgain    = time.Minute   // after IDGEN_RETRIES
 	maxDADDelay   = time.Second   // MAX_RTR_SOLICITATION_DELAY, RFC 4862 section 5.4.2
 	loopRetry     = time.Minute   // how long after a loop was seen detection is tried again
 	twoHours      = 2 * time.Hour // RFC 4862 section 5.5.3 e
@@ -200,8 +202,15 @@ func (l *LAN) duplicate(now time.Time, a *lanAddr, ll ipv6.LinkAddr) {
 	l.stats.Conflicts++
 	a.state, a.at = AddressDuplicate, time.Time{}
 	l.ev.Conflict(now, a.addr, ll)
-	if !a.fixed && !a.static && len(l.cfg.Secret) > 0 && int(a.counter) < idgenRetries {
+	switch {
+	case a.fixed || a.static || len(l.cfg.Secret) == 0:
+	case int(a.counter) < idgenRetries:
 		a.at = now.Add(l.jitter(idgenDelay)) // RFC 7217 section 6
+	default:
+		// Given up, as an attacker wants it who says that every address is taken. A router has
+		// nobody beside it who would start it again when he has gone.
+		l.warn(now, "every address that was tried is taken", slog.Any("prefix", a.prefix), slog.Any("station", ll))
+		a.at = now.Add(idgenAgain)
 	}
 }
 
@@ -209,7 +218,9 @@ func (l *LAN) duplicate(now time.Time, a *lanAddr, ll ipv6.LinkAddr) {
 func (l *LAN) regenerate(now time.Time, a *lanAddr) {
 	was := a.addr
 	a.told.State = AddressRemoved // it has been told as a duplicate
-	a.counter++
+	if a.counter++; a.counter > idgenRetries {
+		a.counter = 0
+	}
 	a.addr = ipv6.WithIID(a.prefix, l.stableIID(a.prefix, a.counter))
 	if was == l.linkLocal {
 		l.linkLocal = a.addr
