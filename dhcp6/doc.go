@@ -25,6 +25,7 @@
 // over DHCPv6, authentication other than the reconfigure key protocol, and Reconfigure
 // sent by the server.
 //
-// RFCs: 3646 (DNS), 4075 (SNTP), 5908 (NTP), 6355 (DUID-UUID), 6603 (prefix exclude), 7283
-// (relaying unknown messages), 8357 (relay source port), 8415, 9915.
+// RFCs: 3646 (DNS), 4075 (SNTP), 5908 (NTP), 6355 (DUID-UUID), 6603 (prefix exclude), 6939
+// (link-layer address of a relay's clients), 7283 (relaying unknown messages), 8357 (relay
+// source port), 8415, 9915.
 package dhcp6

@@ -2,6 +2,7 @@ package dhcp6
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"time"
@@ -20,6 +21,10 @@ type RelayConfig struct {
 	// Servers are where messages go, each to each of them, at most 8. Without a port it is
 	// [ServerPort]. Default: the group of all servers, ff05::1:3.
 	Servers []netip.AddrPort
+	// LinkLayer returns the link-layer address, and its hardware type, that a client's
+	// message with this source came from: servers are told (RFC 6939). At most 16 bytes;
+	// ok is false where it is not known. nil: never.
+	LinkLayer func(peer netip.Addr) (hardware uint16, addr []byte, ok bool)
 }
 
 // RelayStats counts what a [Relay] did. All values only grow.
@@ -92,6 +97,9 @@ func (r *Relay) forward(now time.Time, src netip.AddrPort, payload []byte) error
 	if len(payload) < dhcpv6.MessageHeaderSize {
 		return DropTruncated
 	}
+	if len(payload) > MaxMessage {
+		return DropTooLong
+	}
 	f := relayed{typ: dhcpv6.MessageTypeRelayForward, link: r.cfg.LinkAddr, peer: src.Addr().WithZone(""),
 		inner: payload, interfaceID: r.cfg.InterfaceID}
 	if !f.peer.Is6() || f.peer.Is4In6() || f.peer.IsMulticast() || f.peer.IsUnspecified() {
@@ -108,19 +116,26 @@ func (r *Relay) forward(now time.Time, src netip.AddrPort, payload []byte) error
 			return DropHopCount
 		}
 		f.hops = in.hops + 1
-		if !f.peer.IsLinkLocalUnicast() && f.interfaceID != nil {
-			// The relay farther down has given the link, and the peer address is enough
-			// to return the answer.
+		if !f.peer.IsLinkLocalUnicast() {
+			// Section 19.1.2: the relay farther down has given the link, and the peer
+			// address is enough to return the answer.
 			f.link = netip.IPv6Unspecified()
 		}
 	case dhcpv6.MessageTypeAdvertise, dhcpv6.MessageTypeReply, dhcpv6.MessageTypeReconfigure, dhcpv6.MessageTypeRelayReply, 0:
 		// What servers send; other types, known or not, are relayed (RFC 7283 section 4).
 		return DropType
-	}
-	if len(payload)+dhcpv6.RelayHeaderSize+8+len(f.interfaceID) > MaxMessage {
-		return DropTooLong
+	default:
+		if r.cfg.LinkLayer == nil {
+			break
+		}
+		if hardware, addr, ok := r.cfg.LinkLayer(f.peer); ok && len(addr) > 0 && len(addr) <= maxLinkLayer {
+			f.linkLayer = append(binary.BigEndian.AppendUint16(nil, hardware), addr...)
+		}
 	}
 	out := f.append(nil)
+	if len(out) > MaxMessage {
+		return DropTooLong
+	}
 	r.stats.Forwarded++
 	for _, s := range r.cfg.Servers {
 		r.up.SendUDP(now, s, out)
@@ -157,14 +172,12 @@ func (r *Relay) back(now time.Time, payload []byte) error {
 		return DropSource
 	}
 	port := uint16(ClientPort)
-	switch t := dhcpv6.MessageType(in.inner[0]); {
-	case t == dhcpv6.MessageTypeRelayReply:
+	switch {
+	case isRelay(in.inner): // section 19.2: MUST, regardless of the type of message
 		port = ServerPort
 		if len(in.inner) < dhcpv6.RelayHeaderSize {
 			return DropTruncated
 		}
-	case t == dhcpv6.MessageTypeRelayForward:
-		return DropType
 	case len(in.inner) < dhcpv6.MessageHeaderSize:
 		return DropTruncated
 	}

@@ -26,6 +26,7 @@ func TestRelayForward(t *testing.T) {
 		{"client without interface id", RelayConfig{LinkAddr: link}, "[fe80::1]:546", good, 0, link, 1},
 		{"client with a global address", RelayConfig{LinkAddr: link, InterfaceID: []byte("x")}, "[fd00:1::9]:546", good, 0, link, 1},
 		{"relay", RelayConfig{LinkAddr: link, InterfaceID: []byte("x")}, "[fd00:1::9]:547", below.append(nil), 4, netip.IPv6Unspecified(), 1},
+		{"relay, without interface id", RelayConfig{LinkAddr: link}, "[fd00:1::9]:547", below.append(nil), 4, netip.IPv6Unspecified(), 1},
 		{"relay by link-local", RelayConfig{LinkAddr: link, InterfaceID: []byte("x")}, "[fe80::9]:547", below.append(nil), 4, link, 1},
 		{"unknown type (RFC 7283)", RelayConfig{}, "[fe80::9]:546", []byte{200, 1, 2, 3}, 0, netip.IPv6Unspecified(), 1},
 		{"several servers", RelayConfig{Servers: []netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:547"), netip.AddrPortFrom(resolver, 0)}},
@@ -55,6 +56,48 @@ func TestRelayForward(t *testing.T) {
 	}
 }
 
+// TestRelayLinkLayer: the option of RFC 6939 is told of clients whose link-layer address is
+// known, and of nobody else.
+func TestRelayLinkLayer(t *testing.T) {
+	eui := []byte{2, 0, 0, 0, 0, 0, 0, 1}
+	cfg := RelayConfig{LinkAddr: resolver, InterfaceID: []byte("x"), LinkLayer: func(peer netip.Addr) (uint16, []byte, bool) {
+		switch peer {
+		case clientLL:
+			return HardwareEUI64, eui, true
+		case address:
+			return HardwareEUI64, make([]byte, maxLinkLayer+1), true
+		}
+		return 0, nil, false
+	}}
+	good := of(clientID, "", solicit).asking().ToBytes()
+	below := (&relayed{typ: dhcpv6.MessageTypeRelayForward, link: resolver, peer: clientLL, inner: good}).append(nil)
+	option := append([]byte{0, 79, 0, 10, 0, 27}, eui...)
+	for _, c := range []struct {
+		name string
+		src  netip.Addr
+		b    []byte
+		want bool
+	}{
+		{"client", clientLL, good, true},
+		{"client with an unknown address", resolver, good, false},
+		{"address too long", address, good, false},
+		{"relay", clientLL, below, false},
+	} {
+		var down, up outbox
+		r := NewRelay(cfg, &down, &up)
+		if err := r.HandleMessage(epoch, netip.AddrPortFrom(c.src, ClientPort), c.b); err != nil {
+			t.Fatal(err)
+		}
+		outer, err := parseRelay(up.sent[0].b)
+		if err != nil || !bytes.Equal(outer.inner, c.b) {
+			t.Fatalf("%s: %+v %v", c.name, outer, err)
+		}
+		if got := bytes.Contains(up.sent[0].b, option); got != c.want {
+			t.Errorf("%s: option %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
 // TestRelayReply has what comes back down.
 func TestRelayReply(t *testing.T) {
 	link := netip.MustParseAddr("fd00:1::1")
@@ -81,6 +124,8 @@ func TestRelayReply(t *testing.T) {
 	}{
 		{"to a client", relayed{inner: answer, interfaceID: id}, nil, "[fe80::ff:fe00:1]:546"},
 		{"to a relay", relayed{inner: lower, interfaceID: id, peer: resolver}, nil, "[2001:db8::53]:547"},
+		{"a type of message that makes no sense", relayed{inner: (&relayed{typ: dhcpv6.MessageTypeRelayForward, link: resolver, peer: clientLL, inner: answer}).append(nil),
+			interfaceID: id, peer: resolver}, nil, "[2001:db8::53]:547"},
 		{"interface id forgotten", relayed{inner: answer}, nil, "[fe80::ff:fe00:1]:546"},
 		{"another interface", relayed{inner: answer, interfaceID: []byte("y")}, DropInterface, ""},
 		{"another link", relayed{inner: answer, link: resolver}, DropInterface, ""},

@@ -33,7 +33,7 @@ func (s *Server) validate(q *query) error {
 		if m.server != "" && m.server != s.cfg.DUID {
 			return DropServerID
 		}
-		if len(m.nas)+len(m.pds) > 0 {
+		if len(m.nas)+len(m.pds) > 0 || m.temporary {
 			return DropUnwanted // section 16.12
 		}
 		return nil // a Client Identifier may be missing
@@ -160,8 +160,16 @@ func (s *Server) timed(now time.Time, id uint32, leases ...leased) ia {
 // commit, what is given is bound.
 func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
 	given := make(map[netip.Addr]bool)
+	_, valid := s.lifetimes(now)
+	alive := valid >= time.Second // else the prefix of the link has ended
 	for i := range q.m.nas {
 		x := &q.m.nas[i]
+		// MUST, whatever is bound already. In a Solicit they are but hints.
+		if q.m.typ == dhcpv6.MessageTypeRequest && s.cfg.Prefix.IsValid() && slices.ContainsFunc(x.leases, s.offLink) {
+			s.stats.NotOnLink++
+			b.na(ia{id: x.id, status: statusNotOnLink}, "not on link")
+			continue
+		}
 		if mine := s.ours(q.m.client, x.id); len(mine) > 0 {
 			// The client lost its lease, or the Reply was lost: the same again.
 			out := s.timed(now, x.id)
@@ -174,14 +182,8 @@ func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
 			b.na(out, "")
 			continue
 		}
-		if q.m.typ == dhcpv6.MessageTypeRequest && len(x.leases) > 0 && s.cfg.Prefix.IsValid() &&
-			slices.ContainsFunc(x.leases, func(l leased) bool { return !s.onLink(l.prefix.Addr()) }) {
-			s.stats.NotOnLink++
-			b.na(ia{id: x.id, status: statusNotOnLink}, "not on link")
-			continue
-		}
-		a, ok := s.choose(q, x)
-		if !ok || given[a] || !s.room(q) {
+		a, ok := s.choose(q, x, given)
+		if !ok || !s.room(q) || !alive {
 			s.stats.Refused++
 			b.na(ia{id: x.id, status: statusNoAddrsAvail}, "no addresses")
 			continue
@@ -197,14 +199,20 @@ func (s *Server) assign(now time.Time, q *query, b *builder, commit bool) {
 	}
 }
 
+// offLink reports whether an address does not fit the link.
+func (s *Server) offLink(l leased) bool { return s.cfg.Prefix.IsValid() && !s.onLink(l.prefix.Addr()) }
+
 // extend answers the IAs of a Renew or Rebind (sections 18.3.4, 18.3.5). A client that has
 // no binding and asks for an address that is free and fits the link gets it: the table may
-// have been lost, and not the client.
+// have been lost, and not the client. One whose addresses fit no more gets another in the
+// same answer. A Rebind makes bindings only where a Solicit can: other servers hear it too.
 func (s *Server) extend(now time.Time, q *query, b *builder) error {
 	known := len(q.m.nas)+len(q.m.pds) > 0
 	if !known {
 		return DropUnwanted
 	}
+	_, valid := s.lifetimes(now)
+	create := (q.m.typ == dhcpv6.MessageTypeRenew || s.cfg.RapidCommit) && valid >= time.Second
 	for i := range q.m.nas {
 		x := &q.m.nas[i]
 		mine := s.ours(q.m.client, x.id)
@@ -213,7 +221,7 @@ func (s *Server) extend(now time.Time, q *query, b *builder) error {
 			out.leases = append(out.leases, s.lease(now, m.Addr))
 			s.bind(now, q, x, m.Addr)
 		}
-		if len(mine) == 0 {
+		if len(mine) == 0 && create {
 			own, hasOwn := s.own(q.peer)
 			for _, l := range x.leases {
 				a := l.prefix.Addr()
@@ -223,22 +231,24 @@ func (s *Server) extend(now time.Time, q *query, b *builder) error {
 					break
 				}
 			}
+			if len(out.leases) == 0 && !slices.ContainsFunc(x.leases, func(l leased) bool { return !s.offLink(l) }) {
+				// A further IA (section 18.2.4), or one from another link.
+				if a, ok := s.choose(q, x, nil); ok && s.room(q) {
+					s.bind(now, q, x, a)
+					out.leases = append(out.leases, s.lease(now, a))
+				}
+			}
 		}
 		// What is not appropriate for the link, or another's, is taken back.
 		got := len(out.leases)
 		for _, l := range x.leases {
 			same := func(o leased) bool { return o.prefix == l.prefix }
-			if !slices.ContainsFunc(out.leases, same) && (got > 0 || s.cfg.Prefix.IsValid() && !s.onLink(l.prefix.Addr())) {
+			if !slices.ContainsFunc(out.leases, same) && (got > 0 || s.offLink(l)) {
 				out.leases = append(out.leases, leased{prefix: l.prefix})
 			}
 		}
 		if len(out.leases) == 0 {
-			if len(x.leases) == 0 { // a further IA (section 18.2.4)
-				if a, ok := s.choose(q, x); ok && s.room(q) {
-					s.bind(now, q, x, a)
-					b.na(s.timed(now, x.id, s.lease(now, a)), "")
-					continue
-				}
+			if len(x.leases) == 0 && (create || q.m.typ == dhcpv6.MessageTypeRenew) {
 				s.stats.Refused++
 				b.na(ia{id: x.id, status: statusNoAddrsAvail}, "no addresses")
 				continue
@@ -291,11 +301,11 @@ func (s *Server) confirm(q *query, b *builder) error {
 func (s *Server) giveBack(now time.Time, q *query, b *builder, f func(*Binding)) {
 	b.status(statusSuccess, "done")
 	for _, x := range q.m.nas {
-		found := false
+		// Addresses that are not bound to the IA are ignored; NoBinding is said of the IA.
+		found := len(s.ours(q.m.client, x.id)) > 0
 		for _, l := range x.leases {
 			d := s.bindings[l.prefix.Addr()]
 			if d != nil && !d.Declined && d.Client == q.m.client && d.IAID == x.id {
-				found = true
 				f(d)
 			}
 		}

@@ -96,14 +96,15 @@ func (s *Server) own(peer netip.Addr) (a netip.Addr, ok bool) {
 
 // choose returns an address for an IA: what the client asks for where it may have it, its
 // own, else one of the pool: the one its DUID points at, or the next that is free.
-func (s *Server) choose(q *query, x *ia) (netip.Addr, bool) {
+// Those in given are promised to other IAs of the message.
+func (s *Server) choose(q *query, x *ia, given map[netip.Addr]bool) (netip.Addr, bool) {
 	own, hasOwn := s.own(q.peer)
 	for _, l := range x.leases {
-		if a := l.prefix.Addr(); (s.inPool(a) || hasOwn && a == own) && s.free(q, a) {
+		if a := l.prefix.Addr(); (s.inPool(a) || hasOwn && a == own) && !given[a] && s.free(q, a) {
 			return a, true
 		}
 	}
-	if hasOwn && s.free(q, own) {
+	if hasOwn && !given[own] && s.free(q, own) {
 		return own, true
 	}
 	if !s.first.IsValid() {
@@ -114,8 +115,8 @@ func (s *Server) choose(q *query, x *ia) (netip.Addr, bool) {
 	h.Write([]byte{byte(x.id >> 24), byte(x.id >> 16), byte(x.id >> 8), byte(x.id)})
 	at := h.Sum64() % s.poolSize
 	// As many tries as there are bindings find a free one, if only leases are in the way.
-	for n := uint64(0); n < min(s.poolSize, uint64(len(s.bindings))+16); n++ {
-		if a := addTo(s.first, (at+n)%s.poolSize); s.free(q, a) {
+	for n := uint64(0); n < min(s.poolSize, uint64(len(s.bindings)+len(given))+16); n++ {
+		if a := addTo(s.first, (at+n)%s.poolSize); !given[a] && s.free(q, a) {
 			return a, true
 		}
 	}

@@ -102,6 +102,7 @@ func describe(m *message) string {
 func TestServerAnswers(t *testing.T) {
 	elsewhere := netip.MustParseAddr("2001:db8::1")
 	pooled := netip.MustParseAddr("fd00:1::1:5")
+	taken := func(netip.Addr, netip.Addr) bool { return true }
 	held := func(c *counter) { c.ask(of(clientID, serverID, request).asking()) }
 	withRapid := func(b *builder) *builder { b.option(dhcpv6.OptionRapidCommit, nil); return b }
 	withPD := func(b *builder) *builder { b.pd(ia{id: 9}, ""); return b }
@@ -126,7 +127,18 @@ func TestServerAnswers(t *testing.T) {
 		{"renew", ServerConfig{}, held, of(clientID, serverID, renew).asking(ownAddr), "REPLY na fd00:1::ff:fe00:1/43200/86400", 1},
 		{"renew without binding", ServerConfig{}, nil, of(clientID, serverID, renew).asking(ownAddr), "REPLY na fd00:1::ff:fe00:1/43200/86400", 1},
 		{"renew of another's", ServerConfig{PoolOnly: true}, nil, of(clientID, serverID, renew).asking(ownAddr), "REPLY na status 3", 0},
-		{"renew from another link", ServerConfig{}, nil, of(clientID, serverID, renew).asking(elsewhere), "REPLY na 2001:db8::1/0/0", 0},
+		{"renew from another link", ServerConfig{}, nil, of(clientID, serverID, renew).asking(elsewhere), "REPLY na fd00:1::ff:fe00:1/43200/86400 2001:db8::1/0/0", 1},
+		{"renew from another link, none free", ServerConfig{InUse: taken}, nil, of(clientID, serverID, renew).asking(elsewhere), "REPLY na 2001:db8::1/0/0", 0},
+		{"renew with a further IA, none free", ServerConfig{InUse: taken}, nil, of(clientID, serverID, renew).asking(), "REPLY na status 2", 0},
+		{"rebind without binding", ServerConfig{}, nil, of(clientID, "", rebind).asking(ownAddr), "REPLY na status 3", 0},
+		{"rebind without binding, rapid commit", ServerConfig{RapidCommit: true}, nil, of(clientID, "", rebind).asking(ownAddr), "REPLY na fd00:1::ff:fe00:1/43200/86400", 1},
+		{"rebind from another link", ServerConfig{}, nil, of(clientID, "", rebind).asking(elsewhere), "REPLY na 2001:db8::1/0/0", 0},
+		{"rebind from another link, rapid commit", ServerConfig{RapidCommit: true}, nil, of(clientID, "", rebind).asking(elsewhere), "REPLY na fd00:1::ff:fe00:1/43200/86400 2001:db8::1/0/0", 1},
+		{"rebind with a further IA", ServerConfig{}, nil, of(clientID, "", rebind).asking(), "REPLY na status 3", 0},
+		{"request not on link, though bound", ServerConfig{}, held, of(clientID, serverID, request).asking(ownAddr, elsewhere), "REPLY na status 4", 1},
+		{"solicit with a wish not on link, though bound", ServerConfig{}, held, of(clientID, "", solicit).asking(elsewhere), "ADVERTISE na fd00:1::ff:fe00:1/43200/86400", 1},
+		{"release of what is not in the IA", ServerConfig{}, held, of(clientID, serverID, release).asking(pooled), "REPLY status 0", 1},
+		{"release of an IA that is unknown", ServerConfig{}, nil, of(clientID, serverID, release).asking(ownAddr), "REPLY status 0 na status 3", 0},
 		{"renew with one too many", ServerConfig{}, held, of(clientID, serverID, renew).asking(ownAddr, pooled), "REPLY na fd00:1::ff:fe00:1/43200/86400 fd00:1::1:5/0/0", 1},
 		{"renew with a further IA", ServerConfig{}, nil, of(clientID, serverID, renew).asking(), "REPLY na fd00:1::ff:fe00:1/43200/86400", 1},
 		{"renew of a prefix", ServerConfig{}, held, of(clientID, serverID, renew).asking(ownAddr).withPD(0, 0, prefixLease(pd56, 0, 0)), "REPLY na fd00:1::ff:fe00:1/43200/86400 pd status 3", 1},
@@ -194,6 +206,47 @@ func TestServerOptions(t *testing.T) {
 	c.s.SetConfiguration([]netip.Addr{address}, nil, nil, nil)
 	if m = c.ask(of(clientID, "", inforeq)); !slices.Equal(m.dns, []netip.Addr{address}) || m.domains != nil {
 		t.Errorf("after the change: %+v", m)
+	}
+}
+
+// TestTwoIAs: both are given what both would get.
+func TestTwoIAs(t *testing.T) {
+	c := newCounter(t, ServerConfig{})
+	for typ, server := range map[dhcpv6.MessageType]DUID{solicit: "", request: serverID} {
+		b := of(clientID, server, typ)
+		b.na(ia{id: 1}, "")
+		b.na(ia{id: 2}, "")
+		m := c.ask(b)
+		if len(m.nas) != 2 || len(m.nas[0].leases) != 1 || len(m.nas[1].leases) != 1 || m.nas[0].leases[0].prefix == m.nas[1].leases[0].prefix {
+			t.Errorf("%s: %s", typ, describe(m))
+		}
+	}
+}
+
+// TestInformationWithIA: RFC 9915 section 16.12: any IA, also one of temporary addresses.
+func TestInformationWithIA(t *testing.T) {
+	c := newCounter(t, ServerConfig{})
+	b := of(clientID, "", inforeq)
+	b.option(dhcpv6.OptionIATA, []byte{0, 0, 0, 1})
+	if err := c.s.HandleMessage(c.now, clientSrc, b.ToBytes()); err != DropUnwanted {
+		t.Error(err)
+	}
+}
+
+// TestPrefixEnded: nothing new is leased out of a prefix that has ended.
+func TestPrefixEnded(t *testing.T) {
+	c := newCounter(t, ServerConfig{RapidCommit: true})
+	c.s.validUntil, c.s.preferredUntil = c.now, c.now
+	for b, want := range map[*builder]string{
+		of(clientID, "", solicit).asking():            "ADVERTISE na status 2",
+		of(clientID, serverID, request).asking():      "REPLY na status 2",
+		of(clientID, serverID, renew).asking():        "REPLY na status 2",
+		of(clientID, serverID, renew).asking(ownAddr): "REPLY na status 3",
+		of(clientID, "", rebind).asking(ownAddr):      "REPLY na status 3",
+	} {
+		if got := describe(c.ask(b)); got != want {
+			t.Errorf("%s: %s, want %s", b.MessageType, got, want)
+		}
 	}
 }
 

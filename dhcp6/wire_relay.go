@@ -16,7 +16,11 @@ type relayed struct {
 	inner       []byte // the Relay Message option; aliases the input
 	interfaceID []byte // nil: none; aliases the input
 	relayPort   bool   // Relay Source Port (RFC 8357)
+	linkLayer   []byte // Client Link-Layer Address (RFC 6939): hardware type, address; nil: none
 }
+
+// maxLinkLayer is how many bytes a link-layer address may have.
+const maxLinkLayer = 16
 
 // isRelay reports whether b is a relay's message.
 func isRelay(b []byte) bool {
@@ -83,6 +87,9 @@ func (r *relayed) append(b []byte) []byte {
 	}
 	if r.relayPort {
 		option(dhcpv6.OptionRelayPort, []byte{0, 0})
+	}
+	if r.linkLayer != nil {
+		option(dhcpv6.OptionClientLinkLayerAddr, r.linkLayer)
 	}
 	option(dhcpv6.OptionRelayMsg, r.inner)
 	return b
