@@ -85,12 +85,16 @@ func TestLANDuplicate(t *testing.T) {
 				}
 				w.run(idgenDelay)
 			}
-			w.run(hour)
+			w.run(idgenAgain - 2*second)
 			if n.nd.LinkLocal().IsValid() || len(n.addrs) != 0 {
 				t.Error("a fifth address", n.history)
 			}
 			if len(n.conflict) != 4 || n.nd.Stats().Conflicts != 4 {
 				t.Error(n.conflict)
+			}
+			w.run(4 * second)
+			if a := n.nd.LinkLocal(); a != n.conflict[0] {
+				t.Errorf("%v when nobody has it any more, want %v", a, n.conflict[0])
 			}
 		})
 	}
