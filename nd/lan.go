@@ -75,6 +75,7 @@ func NewLAN(cfg LANConfig, out ipv6.Sender, ev LANEvents) *LAN {
 		l.rand = mrand.New(mrand.NewPCG(cfg.LinkAddr.Uint64(), 1))
 	}
 	c := &l.cfg
+	c.LinkLocal = c.LinkLocal.WithZone("")
 	c.Limits = c.Limits.withDefaults()
 	if c.MTU <= 0 {
 		c.MTU = 1500
@@ -128,6 +129,7 @@ func (l *LAN) Down(now time.Time) {
 	for i := range l.routers {
 		l.routers[i].entry = nil
 	}
+	l.downOffer()
 	l.cache.flush(now, DropStopped)
 	l.stopChecks(now)
 	l.settle(now)
@@ -157,7 +159,7 @@ func (l *LAN) Stop(now time.Time) {
 
 // SetLinkLocal changes our link-local and link-layer addresses, where they are the kernel's.
 func (l *LAN) SetLinkLocal(now time.Time, a netip.Addr, ll ipv6.LinkAddr) {
-	l.now = now
+	l.now, a = now, a.WithZone("")
 	if !l.cfg.RouterOnly || a == l.linkLocal && ll == l.cfg.LinkAddr {
 		return
 	}
@@ -244,13 +246,15 @@ func (l *LAN) Confirm(now time.Time, a netip.Addr) {
 // other error is a [Drop]. A multicast dst has the zero LinkAddr.
 func (l *LAN) Resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int) (ipv6.LinkAddr, error) {
 	l.now = now
-	if !l.up {
+	switch {
+	case !l.up:
 		return ipv6.LinkAddr{}, DropStopped
-	}
-	if dst.IsMulticast() {
+	case dst.IsMulticast():
 		return ipv6.LinkAddr{}, nil
+	case !dst.Is6():
+		return ipv6.LinkAddr{}, DropTarget
 	}
-	return l.cache.resolve(now, dst, p, owner)
+	return l.cache.resolve(now, dst.WithZone(""), p, owner)
 }
 
 // LinkStatus is told of the fate of frames; Ethernet knows nothing of it.

@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
@@ -42,7 +43,19 @@ type lanAddr struct {
 	sent   int
 	want   int
 	looped bool
-	nonce  [6]byte
+	nonces [1 + maxMulticastSolicit][6]byte // of the last probes
+	probes int                              // in all
+}
+
+// sentNonce reports whether nonce was in one of the last probes for a: it is our own that
+// comes back (RFC 7527 section 4.2).
+func (a *lanAddr) sentNonce(nonce []byte) bool {
+	for i := range a.nonces[:min(a.probes, len(a.nonces))] {
+		if bytes.Equal(nonce, a.nonces[i][:]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *lanAddr) usable() bool { return a.state == AddressPreferred || a.state == AddressDeprecated }
@@ -89,7 +102,9 @@ func reservedIID(id uint64) bool {
 var linkLocalPrefix = netip.MustParsePrefix("fe80::/64")
 
 // startAddrs begins with the link-local address, and checks those again that are here from
-// before the link went down.
+// before the link went down, also those that were duplicates there. It may be the first that
+// we say on the link, at the same time as others: so it waits for a random time (RFC 4862
+// section 5.4.2).
 func (l *LAN) startAddrs(now time.Time) {
 	if len(l.addrs) == 0 {
 		a := lanAddr{prefix: linkLocalPrefix}
@@ -102,9 +117,7 @@ func (l *LAN) startAddrs(now time.Time) {
 		l.addrs = append(l.addrs, a)
 	}
 	for i := range l.addrs {
-		if l.addrs[i].state != AddressDuplicate {
-			l.startDAD(now, &l.addrs[i], 0)
-		}
+		l.startDAD(now, &l.addrs[i], maxDADDelay)
 	}
 }
 
@@ -153,9 +166,11 @@ func (l *LAN) advanceAddrs(now time.Time) {
 func (l *LAN) sendDAD(now time.Time, a *lanAddr) {
 	a.sent++
 	a.looped = false
-	a.nonce = newNonce()
+	nonce := newNonce()
+	a.nonces[a.probes%len(a.nonces)] = nonce
+	a.probes++
 	a.at = now.Add(l.params.RetransTimer)
-	l.sendCheck(now, a.addr, a.nonce)
+	l.sendCheck(now, a.addr, nonce)
 }
 
 // sendCheck sends a solicitation for duplicate address detection, with a nonce by which it
@@ -280,7 +295,7 @@ func (l *LAN) AddAddress(now time.Time, p netip.Prefix, preferred, valid time.Ti
 		l.age(now, a)
 		return nil
 	}
-	if !isUnicast(p.Addr()) {
+	if !isUnicast(p.Addr()) || p.Addr().Is4In6() {
 		return DropTarget
 	}
 	if len(l.addrs) >= l.cfg.Limits.Addresses {
@@ -296,7 +311,7 @@ func (l *LAN) AddAddress(now time.Time, p netip.Prefix, preferred, valid time.Ti
 // RemoveAddress undoes AddAddress.
 func (l *LAN) RemoveAddress(now time.Time, addr netip.Addr) {
 	l.now = now
-	if a := l.addr(addr); a != nil && a.static {
+	if a := l.addr(addr.WithZone("")); a != nil && a.static {
 		a.valid, l.dirty = now, true
 		l.settle(now)
 	}

@@ -99,7 +99,13 @@ func (c *lanCache) init(ev resolverEvents, l LANLimits) {
 	}
 }
 
-func (c *lanCache) lookup(a netip.Addr) *lanEntry { return c.m[a.As16()] }
+// lookup returns the entry of a, without regard to a zone; nil where there is none.
+func (c *lanCache) lookup(a netip.Addr) *lanEntry {
+	if !a.Is6() {
+		return nil
+	}
+	return c.m[a.As16()]
+}
 
 // place puts e into the ring where its state belongs.
 func (c *lanCache) place(e *lanEntry) {

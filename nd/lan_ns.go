@@ -181,11 +181,10 @@ func (l *LAN) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta, ow
 		nonce, _ = ParseNonce(o)
 	}
 	switch {
+	case own != nil && own.sentNonce(nonce):
+		own.looped = true // our own
+		return DropSource
 	case own != nil && own.state == AddressTentative:
-		if len(nonce) == minNonceBytes && bytes.Equal(nonce, own.nonce[:]) && own.sent > 0 {
-			own.looped = true // our own (RFC 7527 section 4.1)
-			return DropSource
-		}
 		if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() && nonce == nil {
 			return DropSource // our own, by a switch that strips what it does not know
 		}

@@ -48,6 +48,14 @@ func isSuitable(pio PrefixInfo) bool {
 	return pio.Prefix.Bits() == 64 && pio.OnLink && (pio.Autonomous || pio.Reserved&flagPD != 0) && pio.Preferred >= minSuitable && pio.Preferred <= pio.Valid
 }
 
+// downOffer begins anew: whether the router with a usable prefix is still there when the link
+// is back has to be seen.
+func (l *LAN) downOffer() {
+	if l.offer.state == offerSuitable {
+		l.offer.state = offerUnknown
+	}
+}
+
 func (l *LAN) startOffer(now time.Time) {
 	if l.offer.state == offerUnknown {
 		l.offer.at = now.Add(decideTime)

@@ -24,11 +24,11 @@ func (l *LAN) proxied(a netip.Addr) bool { return l.cfg.Proxy != nil && l.cfg.Pr
 // check, as for what was registered before a restart or moved within the mesh, the link is
 // told of addr at once. [DropTableFull] comes back while too many checks are under way.
 func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
-	l.now = now
+	l.now, addr = now, addr.WithZone("")
 	switch {
 	case !l.up:
 		return DropStopped
-	case !isUnicast(addr) || addr.IsLinkLocalUnicast() || l.addr(addr) != nil:
+	case !isUnicast(addr) || addr.Is4In6() || addr.IsLinkLocalUnicast() || l.addr(addr) != nil:
 		return DropTarget
 	case l.checks[addr] != nil:
 		return nil // under way
@@ -60,7 +60,7 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 // ProxyRemove ends what ProxyAdd began; answers end when the [Proxy] does not know addr.
 func (l *LAN) ProxyRemove(now time.Time, addr netip.Addr) {
 	l.now = now
-	if c := l.checks[addr]; c != nil {
+	if c := l.checks[addr.WithZone("")]; c != nil {
 		l.forgetCheck(c)
 		l.settle(now)
 	}
