@@ -130,6 +130,12 @@ func printStatus(w io.Writer, s api.Status) {
 			printLayer(w, "frames", r.Layer)
 		}
 	}
+	if s.LAN != nil {
+		printLAN(w, s.LAN)
+	}
+	if s.Filter != nil {
+		printFilter(w, s.Filter)
+	}
 }
 
 func printLayer(w io.Writer, name string, l api.Layer) {

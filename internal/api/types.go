@@ -23,6 +23,9 @@ type Status struct {
 	ICMPSent      uint64 `json:"icmp_errors_sent"`
 	ICMPLimited   uint64 `json:"icmp_errors_limited"` // not sent because of the rate limit
 
+	LAN    *LAN    `json:"lan,omitempty"`
+	Filter *Filter `json:"filter,omitempty"` // none: everything passes
+
 	Memory Memory `json:"memory"`
 }
 

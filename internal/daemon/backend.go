@@ -352,6 +352,9 @@ func (d *Daemon) Capture(ctx context.Context, req api.CaptureRequest, w io.Write
 	for _, m := range d.meshes {
 		names = append(names, m.name)
 	}
+	if d.lan != nil {
+		names = append(names, d.lan.link.Name())
+	}
 	for _, p := range req.Ports {
 		if !slices.Contains(names, p) {
 			return api.BadRequest("no port %q: there are %s", p, strings.Join(names, ", "))
