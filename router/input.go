@@ -41,7 +41,7 @@ func (r *Router) Input(now time.Time, p ipv6.Packet, m ipv6.Meta) {
 	case src.isMulticast(), src.isMartian() && !unspecified, dst.isMartian():
 		l.drop(DropMartian)
 		return
-	case !unspecified && !r.ingressAllows(l, src):
+	case !unspecified && !r.ingressAllows(l, src) && !r.claims(l, p):
 		l.drop(DropIngress)
 		return
 	}
@@ -108,6 +108,13 @@ func (r *Router) ingressAllows(l *Link, src addr16) bool {
 	// The subnet-router anycast address passes: a node that compresses the unspecified
 	// source against an all-zero context seems to send from it, and nd knows.
 	return kind != localHost && (l.inPrefix(src) || r.proxied && r.behind(l, src))
+}
+
+// claims reports whether a packet from the LAN may say that an address is another station's,
+// though a node behind us uses it: duplicates are found out by that (RFC 8929 section 9.1).
+func (r *Router) claims(l *Link, p ipv6.Packet) bool {
+	return r.proxied && l.kind == LAN && p.HopLimit() == 255 && p.NextHeader() == ipv6.ProtoICMPv6 &&
+		len(p) > ipv6.HeaderLen && isLinkND(p[ipv6.HeaderLen])
 }
 
 // behind reports whether a route of its own leads to src by this port: so it is for nodes

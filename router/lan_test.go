@@ -308,6 +308,20 @@ func TestProxiedNodes(t *testing.T) {
 	if f.llan.Drops()["ingress_filter"] != 1 {
 		t.Errorf("drops %v", f.llan.Drops())
 	}
+	// Whose address it is the LAN may dispute, and hosts probe the node at its own address.
+	before := f.llan.Stats().Consumed
+	claim := ipv6.Packet(ipv6.AppendICMP(nil, ipv6.ICMPNeighborAdvertisement, 0, 0, append(make([]byte, 4), node.AsSlice()...), node, adr("ff02::1"), 255))
+	probe := ipv6.Packet(ipv6.AppendICMP(nil, ipv6.ICMPNeighborSolicitation, 0, 0, append(make([]byte, 4), node.AsSlice()...), onLAN, node, 255))
+	f.r.Input(t0, claim, ipv6.Meta{Port: 2})
+	f.r.Input(t0, probe, ipv6.Meta{Port: 2})
+	if n := f.llan.Stats().Consumed - before; n != 2 {
+		t.Errorf("%d messages of neighbor discovery consumed, want 2; drops %v", n, f.llan.Drops())
+	}
+	// Forwarded it would be of no use.
+	f.r.Input(t0, probe, ipv6.Meta{Port: 3})
+	if n := f.lho.Drops()[DropScope.Error()]; n != 1 {
+		t.Errorf("drops of the host port %v, want one %v", f.lho.Drops(), DropScope)
+	}
 	f.check(t)
 }
 
