@@ -192,6 +192,9 @@ func TestSilent(t *testing.T) {
 			}
 		}})
 	waitUp(t, r)
+	for len(reasons) > 0 { // of first trials that a busy machine had no time for
+		<-reasons
+	}
 	b.dongle.Mute(true)
 	if err := <-reasons; !strings.Contains(err.Error(), "does not answer") {
 		t.Error(err)
