@@ -18,6 +18,7 @@ const (
 	maxLANRoutes            = 24
 	maxLANPrefixes          = 8
 	maxWithdrawn            = 16
+	maxAnnounced            = 4 // DNS servers, and domains
 	flagStub          uint8 = 2 // in RouterAdvertisement.Reserved: SNAC router
 )
 
@@ -48,23 +49,63 @@ func (l *LAN) initAdvertiser() {
 		c.MinRAInterval = min(lanMinRAInterval, c.MaxRAInterval*3/4)
 	}
 	c.MinRAInterval = min(max(c.MinRAInterval, 3*time.Second), max(c.MaxRAInterval*3/4, 3*time.Second))
-	if c.RouteLifetime <= 0 {
-		c.RouteLifetime = lanRouteLifetime
+	if c.RouteLifetime <= 0 { // at least what RFC 4191 section 2.3 and RFC 8106 section 5.1 have
+		c.RouteLifetime = max(lanRouteLifetime, 3*c.MaxRAInterval)
 	}
 	if c.PrefixLifetime <= 0 {
-		c.PrefixLifetime = lanPrefixLifetime
+		c.PrefixLifetime = max(lanPrefixLifetime, 3*c.MaxRAInterval)
 	}
-	c.RouterLifetime = min(max(c.RouterLifetime, 0), 65535*time.Second)
+	c.RouterLifetime = l.routerLifetime(c.RouterLifetime)
 	c.OfferPrefix = mask64(c.OfferPrefix)
 	c.Routes, c.Prefixes = cleanRoutes(c.Routes), cleanPrefixes(c.Prefixes)
-	c.RDNSS, c.DNSSL = slices.Clone(c.RDNSS[:min(len(c.RDNSS), 4)]), slices.Clone(c.DNSSL[:min(len(c.DNSSL), 4)])
+	c.RDNSS, c.DNSSL, c.NAT64 = cleanServers(c.RDNSS), cleanDomains(c.DNSSL), cleanNAT64(c.NAT64)
 	l.adv.unicast = ipv6.TokenBucket{Rate: 10, Burst: 20}
+}
+
+// routerLifetime brings AdvDefaultLifetime within its bounds: 0, or from MaxRtrAdvInterval
+// (RFC 4861 section 6.2.1) to 65535 s (RFC 8319 section 4).
+func (l *LAN) routerLifetime(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return min(max(d, l.cfg.MaxRAInterval), 65535*time.Second)
+}
+
+// advertisable reports whether p can be a prefix of anything behind or on a link.
+func advertisable(p netip.Prefix) bool {
+	a := p.Addr()
+	return p.IsValid() && a.Is6() && !a.Is4In6() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
+func cleanServers(list []netip.Addr) (out []netip.Addr) {
+	for _, a := range list {
+		if a = a.WithZone(""); isUnicast(a) && !a.Is4In6() && len(out) < maxAnnounced && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func cleanDomains(list []string) (out []string) {
+	for _, d := range list {
+		if _, err := AppendDNSSL(nil, 0, []string{d}); err == nil && len(out) < maxAnnounced && !slices.Contains(out, d) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func cleanNAT64(p netip.Prefix) netip.Prefix {
+	if _, err := (PREF64{Prefix: p}).AppendBinary(nil); err != nil {
+		return netip.Prefix{}
+	}
+	return p.Masked()
 }
 
 func cleanRoutes(list []AdvertisedRoute) []AdvertisedRoute {
 	var out []AdvertisedRoute
 	for _, r := range list {
-		if !r.Prefix.IsValid() || !r.Prefix.Addr().Is6() || len(out) == maxLANRoutes {
+		if !advertisable(r.Prefix) || len(out) == maxLANRoutes {
 			continue
 		}
 		r.Prefix = r.Prefix.Masked()
@@ -78,7 +119,7 @@ func cleanRoutes(list []AdvertisedRoute) []AdvertisedRoute {
 func cleanPrefixes(list []AdvertisedPrefix) []AdvertisedPrefix {
 	var out []AdvertisedPrefix
 	for _, p := range list {
-		if !p.Prefix.IsValid() || !p.Prefix.Addr().Is6() || len(out) == maxLANPrefixes {
+		if !advertisable(p.Prefix) || len(out) == maxLANPrefixes {
 			continue
 		}
 		p.Prefix = p.Prefix.Masked()
@@ -133,8 +174,8 @@ func (l *LAN) SetRoutes(now time.Time, list []AdvertisedRoute) {
 }
 
 // SetPrefixes changes the prefixes announced, besides the one offered where there is no
-// other. One that is gone is deprecated: preferred lifetime 0, and the valid lifetime that
-// hosts still have, at most two hours.
+// other. One that is gone is announced with lifetimes of zero for as long as hosts may hold
+// it, its valid lifetime (RFC 9096 section 3.5).
 func (l *LAN) SetPrefixes(now time.Time, list []AdvertisedPrefix) {
 	l.now = now
 	list = cleanPrefixes(list)
@@ -156,22 +197,24 @@ func (l *LAN) SetPrefixes(now time.Time, list []AdvertisedPrefix) {
 	l.settle(now)
 }
 
-// SetDNS changes the DNS servers and search domains announced (RFC 8106), at most 4 each.
+// SetDNS changes the DNS servers and search domains announced (RFC 8106), at most 4 each; what
+// is no unicast address or domain name is left out.
 func (l *LAN) SetDNS(now time.Time, servers []netip.Addr, search []string) {
 	l.now = now
-	servers, search = servers[:min(len(servers), 4)], search[:min(len(search), 4)]
+	servers, search = cleanServers(servers), cleanDomains(search)
 	if slices.Equal(servers, l.cfg.RDNSS) && slices.Equal(search, l.cfg.DNSSL) {
 		return
 	}
-	l.cfg.RDNSS, l.cfg.DNSSL = slices.Clone(servers), slices.Clone(search)
+	l.cfg.RDNSS, l.cfg.DNSSL = servers, search
 	l.advertiseChange(now)
 	l.settle(now)
 }
 
-// SetNAT64 changes the NAT64 prefix announced (RFC 8781); an invalid one: none.
+// SetNAT64 changes the NAT64 prefix announced (RFC 8781); an invalid one, or one of a length
+// that the option cannot tell: none.
 func (l *LAN) SetNAT64(now time.Time, p netip.Prefix) {
 	l.now = now
-	if p != l.cfg.NAT64 {
+	if p = cleanNAT64(p); p != l.cfg.NAT64 {
 		l.cfg.NAT64 = p
 		l.advertiseChange(now)
 		l.settle(now)
@@ -182,7 +225,7 @@ func (l *LAN) SetNAT64(now time.Time, p netip.Prefix) {
 // 6.2.5).
 func (l *LAN) SetRouterLifetime(now time.Time, d time.Duration, pref Preference) {
 	l.now = now
-	d = min(max(d, 0), 65535*time.Second)
+	d = l.routerLifetime(d)
 	if d == l.cfg.RouterLifetime && pref == l.cfg.Preference {
 		return
 	}
@@ -195,7 +238,16 @@ func (l *LAN) SetRouterLifetime(now time.Time, d time.Duration, pref Preference)
 }
 
 func (l *LAN) retire(now time.Time, a Advertised) {
-	g := lanGone{Advertised: a, left: maxFinalRAs, until: now.Add(min(a.Lifetime, deprecatedLifetime))}
+	g := lanGone{Advertised: a, left: maxFinalRAs, until: now.Add(a.Lifetime)}
+	l.unretire(func(x lanGone) bool {
+		if x.Prefix != a.Prefix || x.Route != a.Route {
+			return false
+		}
+		if x.until.After(g.until) {
+			g.until = x.until
+		}
+		return true
+	})
 	if len(l.adv.gone) >= maxWithdrawn {
 		l.adv.gone = slices.Delete(l.adv.gone, 0, 1)
 	}
@@ -231,13 +283,14 @@ func (l *LAN) Advertised() []Advertised {
 }
 
 // Restore takes what an earlier run advertised, before Start: what is not advertised any
-// more is deprecated or withdrawn, so that hosts let go of it (RFC 9096 section 3.2).
+// more is deprecated or withdrawn, so that hosts let go of it (RFC 9096 section 3.5).
 func (l *LAN) Restore(now time.Time, list []Advertised) {
 	l.now, l.dirty = now, true
 	for _, a := range list {
-		if !a.Prefix.IsValid() || !a.Prefix.Addr().Is6() || a.Lifetime <= 0 {
+		if !advertisable(a.Prefix) || a.Lifetime <= 0 || !a.Route && a.Prefix.Bits() == 0 {
 			continue
 		}
+		a.Prefix, a.Lifetime = a.Prefix.Masked(), min(a.Lifetime, Infinity*time.Second)
 		switch {
 		case a.Route:
 			if slices.ContainsFunc(l.cfg.Routes, func(r AdvertisedRoute) bool { return r.Prefix == a.Prefix }) {
@@ -259,9 +312,8 @@ func (l *LAN) startAdvertise(now time.Time) {
 	if !l.cfg.Advertise || !l.up || !l.source().IsValid() {
 		return
 	}
-	l.adv.burst = maxInitialRAs
-	l.adv.at = now.Add(l.jitter(maxRADelayTime))
-	l.dirty = true
+	l.adv.burst, l.adv.at = maxInitialRAs, time.Time{}
+	l.scheduleRA(now)
 }
 
 // advertiseChange has hosts told of new information soon (RFC 4861 section 6.2.4).
@@ -275,11 +327,11 @@ func (l *LAN) advertiseChange(now time.Time) {
 
 // scheduleRA has a multicast RA sent as soon as RFC 4861 section 6.2.6 allows.
 func (l *LAN) scheduleRA(now time.Time) {
-	at := now.Add(l.jitter(maxRADelayTime))
-	if next := l.adv.last.Add(minDelayBetweenRAs); !l.adv.last.IsZero() && at.Before(next) {
-		at = next
+	from := now
+	if next := l.adv.last.Add(minDelayBetweenRAs); !l.adv.last.IsZero() && next.After(now) {
+		from = next // "MIN_DELAY_BETWEEN_RAS plus the random value after the previous advertisement"
 	}
-	l.adv.at = earlier(l.adv.at, at)
+	l.adv.at = earlier(l.adv.at, from.Add(l.jitter(maxRADelayTime)))
 	l.dirty = true
 }
 
@@ -293,6 +345,9 @@ func (l *LAN) advanceAdvertise(now time.Time) {
 		return
 	}
 	if l.sendRA(now, allNodes, ipv6.LinkAddr{}, false) {
+		if v.last.IsZero() {
+			l.ev.AdvertisedChanged(now)
+		}
 		v.last = now
 		v.ceased = max(v.ceased-1, 0)
 		n := len(v.gone)
@@ -304,12 +359,11 @@ func (l *LAN) advanceAdvertise(now time.Time) {
 			l.ev.AdvertisedChanged(now)
 		}
 	}
-	if v.burst--; v.burst > 0 {
-		v.at = now.Add(min(maxInitialRAInterval, l.cfg.MaxRAInterval))
-		return
+	wait := l.cfg.MinRAInterval + l.jitter(l.cfg.MaxRAInterval-l.cfg.MinRAInterval)
+	if v.burst = max(v.burst-1, 0); v.burst > 0 {
+		wait = min(wait, maxInitialRAInterval)
 	}
-	v.burst = 0
-	v.at = now.Add(l.cfg.MinRAInterval + l.jitter(l.cfg.MaxRAInterval-l.cfg.MinRAInterval))
+	v.at = now.Add(wait)
 }
 
 // handleRS answers a router solicitation (RFC 4861 section 6.2.6).
@@ -319,7 +373,7 @@ func (l *LAN) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return err
 	}
 	src := p.Src()
-	if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() || l.addr(src) != nil {
+	if m.LinkSrc == l.cfg.LinkAddr && !m.LinkSrc.IsZero() || l.isOurs(src) {
 		return DropSource
 	}
 	ll := msg.Options.LinkAddr(OptionSourceLinkAddr, 6)
@@ -339,10 +393,16 @@ func (l *LAN) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	// By multicast, one for all that ask within a moment; where that would have to wait, by
 	// unicast.
 	if wait := l.adv.last.Add(minDelayBetweenRAs).Sub(now); !l.adv.last.IsZero() && wait > maxRADelayTime && isUnicast(src) && !ll.IsZero() && !ll.IsGroup() {
-		if !l.adv.unicast.Take(now) {
+		// "In all cases, Router Advertisements sent in response to a Router Solicitation MUST be
+		// delayed by a random time between 0 and MAX_RA_DELAY_TIME seconds."
+		r := lanReply{at: now.Add(l.jitter(maxRADelayTime)), dst: src, ll: ll}
+		if slices.ContainsFunc(l.delayed, func(x lanReply) bool { return x.target == r.target && x.dst == r.dst && x.ll == r.ll }) {
+			return nil // one answer for both
+		}
+		if len(l.delayed) >= maxDelayed || !l.adv.unicast.Take(now) {
 			return DropRateLimit
 		}
-		l.sendRA(now, src, ll, false)
+		l.delayed, l.dirty = append(l.delayed, r), true
 		return nil
 	}
 	l.scheduleRA(now)
@@ -375,14 +435,24 @@ func (l *LAN) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, final bool
 	if c.RouterLifetime == 0 {
 		ra.Reserved = flagStub
 	}
-	b, _ := ra.AppendBinary(begin(l.buf[:0]))
+	start := func() []byte {
+		b, _ := ra.AppendBinary(begin(l.buf[:0]))
+		return AppendLinkAddr(b, OptionSourceLinkAddr, c.LinkAddr)
+	}
+	b := start()
 	empty := c.RouterLifetime == 0 && l.adv.ceased == 0
-	b = AppendLinkAddr(b, OptionSourceLinkAddr, c.LinkAddr)
 	limit := min(c.MTU, ipv6.MinMTU)
 	add := func(out []byte, err error) {
-		if err != nil || len(out) > limit {
-			l.warn(now, "router advertisement is full")
+		switch {
+		case err != nil:
+			l.warn(now, "option left out of the router advertisement", slog.Any("err", err))
 			return
+		case len(out) > limit:
+			// "multiple advertisements can be sent, each containing a subset of the options"
+			// (RFC 4861 section 6.2.3).
+			option := slices.Clone(out[len(b):])
+			l.send(now, b, l.source(), dst, ll)
+			out = append(start(), option...)
 		}
 		b, empty = out, false
 	}
@@ -406,8 +476,10 @@ func (l *LAN) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, final bool
 	for _, g := range l.adv.gone {
 		if g.Route {
 			add(RouteInfo{Prefix: g.Prefix}.AppendBinary(b))
-		} else if left := g.until.Sub(now); left >= time.Second {
-			add(PrefixInfo{Prefix: g.Prefix, OnLink: g.OnLink, Autonomous: g.Autonomous, Valid: seconds(left)}.AppendBinary(b))
+		} else if g.until.After(now) && !l.byAnother(g.Prefix) {
+			// "MUST be advertised with PIOs that have the Valid Lifetime and the Preferred
+			// Lifetime set to 0 and the A and L bits unchanged" (RFC 9096 section 3.5).
+			add(PrefixInfo{Prefix: g.Prefix, OnLink: g.OnLink, Autonomous: g.Autonomous}.AppendBinary(b))
 		}
 	}
 	life := 3 * c.MaxRAInterval // RFC 8106 section 5.1
@@ -432,6 +504,14 @@ func (l *LAN) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, final bool
 	}
 	l.send(now, b, l.source(), dst, ll)
 	return true
+}
+
+// byAnother reports whether a router that answers advertises the prefix p: then it is not
+// stale, whoever advertised it before.
+func (l *LAN) byAnother(p netip.Prefix) bool {
+	return slices.ContainsFunc(l.prefixes, func(x lanPrefix) bool {
+		return x.prefix == p && x.via.IsValid() && !over(x.valid, l.now) && !l.gone(x.via)
+	})
 }
 
 // compare logs what another router says otherwise than we do (RFC 4861 section 6.2.7), once.

@@ -9,7 +9,8 @@ import (
 	"border-router/ipv6"
 )
 
-// A lanReply is an advertisement for an anycast address that waits for its random delay.
+// A lanReply is an advertisement that waits for its random delay: of an anycast address, or,
+// without a target, of us as a router.
 type lanReply struct {
 	at     time.Time
 	target netip.Addr
@@ -168,7 +169,11 @@ func (l *LAN) advanceReplies(now time.Time) {
 		}
 		l.delayed = slices.Delete(l.delayed, i, i+1)
 		i--
-		if src := l.source(); src.IsValid() {
+		if src := l.source(); !src.IsValid() {
+			continue
+		} else if !r.target.IsValid() {
+			l.sendRA(now, r.dst, r.ll, false)
+		} else {
 			l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Solicited: true, Target: r.target}, src, r.dst, r.ll)
 		}
 	}

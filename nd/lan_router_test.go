@@ -174,8 +174,14 @@ func TestLANAnswersSolicitations(t *testing.T) {
 	// Right after a multicast one: by unicast, or after MIN_DELAY_BETWEEN_RAS.
 	n.sent = nil
 	start = w.now
-	if err := w.inject(n, lanRS(hostLL, hostMAC), hostMAC); err != nil || len(n.sent) != 1 || n.sent[0].p.Dst() != hostLL || n.sent[0].dst != hostMAC {
-		t.Fatal(err, n.sent)
+	for range 3 {
+		if err := w.inject(n, lanRS(hostLL, hostMAC), hostMAC); err != nil || len(n.sent) > 0 {
+			t.Fatal(err, n.sent)
+		}
+	}
+	w.run(maxRADelayTime)
+	if len(n.sent) != 1 || n.sent[0].p.Dst() != hostLL || n.sent[0].dst != hostMAC || n.sent[0].at.Equal(start) {
+		t.Fatal(n.sent)
 	}
 	last := n.nd.adv.last
 	n.sent = nil
@@ -185,8 +191,9 @@ func TestLANAnswersSolicitations(t *testing.T) {
 		t.Errorf("%d answers, %v", len(n.sent), start)
 	}
 	limited := 0
-	for range 100 {
-		if w.inject(n, lanRS(hostLL, hostMAC), hostMAC) == DropRateLimit {
+	for i := range 100 {
+		a := ipv6.WithIID(linkLocalPrefix, uint64(0x1000+i))
+		if w.inject(n, lanRS(a, hostMAC), hostMAC) == DropRateLimit {
 			limited++
 		}
 	}
@@ -195,8 +202,8 @@ func TestLANAnswersSolicitations(t *testing.T) {
 	}
 }
 
-// What is announced no more: a prefix deprecated for what hosts have left of it, at most two
-// hours; a route withdrawn in three advertisements.
+// What is announced no more: a prefix with lifetimes of zero for as long as hosts may have it
+// (RFC 9096 section 3.5); a route withdrawn in three advertisements.
 func TestLANRenumbering(t *testing.T) {
 	w := newLANWorld(t)
 	old, now := netip.MustParsePrefix("2001:db8:a::/64"), netip.MustParsePrefix("2001:db8:b::/64")
@@ -209,12 +216,12 @@ func TestLANRenumbering(t *testing.T) {
 	}
 	w.run(hour)
 	n.sent = nil
-	changed := w.now
 	n.nd.SetPrefixes(w.now, []AdvertisedPrefix{{Prefix: now, OnLink: true, Autonomous: true}})
 	n.nd.SetRoutes(w.now, []AdvertisedRoute{{Prefix: now}})
 	w.run(second)
 	v, ok := n.last()
-	if left := uint32(7200 - w.now.Sub(changed)/second); !ok || v.pio[old].Preferred != 0 || v.pio[old].Valid < left-1 || v.pio[old].Valid > 7200 || v.pio[now].Valid != 1800 {
+	stale := PrefixInfo{Prefix: old, OnLink: true, Autonomous: true} // "the A and L bits unchanged"
+	if x, there := v.pio[old]; !ok || !there || x != stale || v.pio[now].Valid != 1800 {
 		t.Errorf("%+v", v.pio)
 	}
 	if r, ok := v.rio[meshNet]; !ok || r.Lifetime != 0 {
@@ -225,7 +232,7 @@ func TestLANRenumbering(t *testing.T) {
 	if _, ok := v.rio[meshNet]; ok {
 		t.Error("still withdrawn after an hour")
 	}
-	if x := v.pio[old]; x.Preferred != 0 || x.Valid > 3800 || x.Valid < 3600 {
+	if x, ok := v.pio[old]; !ok || x != stale {
 		t.Errorf("%+v", x)
 	}
 	if list := n.nd.Advertised(); len(list) != 3 {
@@ -238,10 +245,18 @@ func TestLANRenumbering(t *testing.T) {
 	m.nd.Start(w.now)
 	w.run(3 * second)
 	v, _ = m.last()
-	if x, ok := v.pio[now]; !ok || x.Preferred != 0 || x.Valid > 1800 || v.rio[now].Lifetime != 0 || v.pio[old].Valid > 3600 || v.pio[old].Valid < 3590 || v.rio[meshNet].Lifetime != 1800 {
+	if x, ok := v.pio[old]; !ok || x != stale || v.rio[now].Lifetime != 0 || v.rio[meshNet].Lifetime != 1800 {
 		t.Errorf("%+v %+v", v.pio, v.rio)
 	}
-	w.run(2 * hour)
+	if x, ok := v.pio[now]; ok {
+		t.Errorf("%+v: ended, though another router advertises it", x)
+	}
+	// As long as hosts may hold it: for the valid lifetime that was advertised last.
+	w.run(22*hour + 50*minute)
+	if v, _ = m.last(); v.pio[old] != stale {
+		t.Errorf("%+v", v.pio)
+	}
+	w.run(10 * minute)
 	n.sent, m.sent = nil, nil
 	w.run(10 * minute)
 	if v, _ = m.last(); len(v.pio) != 0 {
