@@ -110,6 +110,10 @@ type RouterConfig struct {
 	// link-layer address, unless a node is known to have it.
 	Beyond func(addr netip.Addr) bool
 
+	// Taken, where set, reports whether a node on another link with the prefix of the mesh was
+	// found to have addr (RFC 8929 section 9.1): registrations of it are refused.
+	Taken func(addr netip.Addr) bool
+
 	// PeriodicRA sends unsolicited multicast RAs as RFC 4861 section 6.2.4 says. Without
 	// it, nodes that do not register are sent unicast RAs before what they know runs out.
 	PeriodicRA    bool

@@ -90,6 +90,16 @@ func (h *Host) registered(now time.Time, p ipv6.Packet, msg NeighborAdvertisemen
 	if len(h.routers) == 0 || p.Src() != h.routers[0].addr {
 		return DropUnsolicited
 	}
+	if !msg.Solicited && aro.Status != StatusSuccess {
+		// Unasked: the registration was ended for us, since another has the address, say (RFC
+		// 8505 section 5.3).
+		a := h.addr(msg.Target)
+		if a == nil || !a.ready || aro.T && aro.TID != a.tid {
+			return DropUnsolicited
+		}
+		h.refused(now, a, aro.Status, p.Src())
+		return nil
+	}
 	a := h.addr(h.pending)
 	if a == nil || !msg.Solicited {
 		return DropUnsolicited
@@ -122,11 +132,19 @@ func (h *Host) registered(now time.Time, p ipv6.Packet, msg NeighborAdvertisemen
 		}
 		return nil
 	}
+	h.refused(now, a, aro.Status, p.Src())
+	return nil
+}
+
+// refused does what is to be done about an address that the router does not let us register,
+// or not any more.
+func (h *Host) refused(now time.Time, a *hostAddr, status Status, router netip.Addr) {
+	addr, key := a.addr, hostTimer{timerRegister, a.addr}
 	h.stats.Refused++
-	h.log.LogAttrs(context.Background(), slog.LevelWarn, "registration refused", slog.Any("addr", addr), slog.String("reason", aro.Status.String()))
+	h.log.LogAttrs(context.Background(), slog.LevelWarn, "registration refused", slog.Any("addr", addr), slog.String("reason", status.String()))
 	ready := a.ready
 	a.ready, a.until = false, time.Time{}
-	switch aro.Status {
+	switch status {
 	case StatusMoved:
 		// Our counter is behind, after a restart for instance. 0 is ahead of the straight part
 		// of the lollipop, whose start is ahead of the circular part: one of them is taken.
@@ -141,7 +159,7 @@ func (h *Host) registered(now time.Time, p ipv6.Packet, msg NeighborAdvertisemen
 		if len(h.routers) > 1 {
 			// "the host ... SHOULD attempt to register with another router" (RFC 6775
 			// section 5.5.2)
-			h.lost(now, p.Src())
+			h.lost(now, router)
 		}
 	default:
 		h.timers.Set(key, now.Add(retryDuplicate))
@@ -149,5 +167,4 @@ func (h *Host) registered(now time.Time, p ipv6.Packet, msg NeighborAdvertisemen
 	if ready {
 		h.ev.AddressRemoved(now, addr)
 	}
-	return nil
 }

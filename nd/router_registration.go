@@ -78,7 +78,7 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 				slog.Any("addr", v.Addr), slog.Any("lladdr", v.LinkAddr), slog.String("reason", s.String()))
 		}
 	}()
-	if r.isOurs(v.Addr) {
+	if r.isOurs(v.Addr) || lifetime != 0 && r.cfg.Taken != nil && r.cfg.Taken(v.Addr) {
 		r.stats.Conflicts++
 		return StatusDuplicate
 	}

@@ -39,6 +39,8 @@ type lan struct {
 	joined map[netip.Addr]bool // groups of addresses
 	seek   ipv6.TokenBucket    // of addresses that the mesh is asked for
 
+	taken map[netip.Addr]time.Time // by stations of the LAN, when nodes wanted them
+
 	dhcp *dhcpClient // nil: nothing is asked for
 
 	// What an event has asked for that is not to be done within it.
@@ -57,7 +59,7 @@ func (d *Daemon) newLAN() error {
 	l := &lan{
 		d: d, control: !u.Ethernet(),
 		addrs: map[netip.Addr]nd.LANAddress{}, onLink: map[netip.Prefix]bool{}, routes: map[netip.Prefix]nd.LANRoute{}, joined: map[netip.Addr]bool{},
-		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst},
+		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst}, taken: map[netip.Addr]time.Time{},
 	}
 	cfg := ethernet.Config{Name: u.Name, TAP: u.Kind == config.UplinkTAP, Bridge: u.Bridge, MAC: u.MAC, MTU: u.MTU, Proxy: c.LAN.NDProxy, Logger: d.log}
 	if l.control {
@@ -94,7 +96,7 @@ func (d *Daemon) newLAN() error {
 
 // keptMAC returns our MAC address on an interface: locally administered, made once.
 func (d *Daemon) keptMAC(name string) (ipv6.LinkAddr, error) {
-	if b, ok := d.store.Get(keyMAC + name); ok && len(b) == 6 {
+	if b, ok := d.store.Get(keyMAC + name); ok && len(b) == 6 && b[0]&1 == 0 {
 		return ipv6.EUI48([6]byte(b)), nil
 	}
 	var b [6]byte
@@ -157,6 +159,11 @@ func (l *lan) changed(now time.Time, s ethernet.State) {
 	} else if l.control && s.LinkLocal.IsValid() && (s.LinkLocal != old.LinkLocal || s.LinkAddr != old.LinkAddr) {
 		l.nd.SetLinkLocal(now, s.LinkLocal, s.LinkAddr)
 		l.setLinkLocal(now, s.LinkLocal)
+	} else if !l.control && s.LinkAddr != old.LinkAddr && !s.LinkAddr.IsZero() {
+		l.nd.SetLinkAddr(now, s.LinkAddr)
+	}
+	if l.control && s.Up && s.Index != old.Index {
+		l.kernelAgain()
 	}
 	switch {
 	case s.Up && !l.up:
@@ -371,6 +378,13 @@ func (l *lan) kernelPrefix(prefix netip.Prefix, on bool) {
 	}
 }
 
+// kernelAgain gives the kernel its address on an interface that has been replaced.
+func (l *lan) kernelAgain() {
+	if p := l.d.lanPrefix(); l.onLink[p] {
+		l.kernelPrefix(p, true)
+	}
+}
+
 // ours reports whether p lies in the prefix of a mesh, or is one that we have cut those out
 // of: whatever others say, it is reached by our own ports.
 func (d *Daemon) ours(p netip.Prefix) bool {
@@ -446,10 +460,12 @@ func (l *lan) AdvertisedChanged(time.Time) {
 
 // ProxyChecked is the result of duplicate address detection for a node (RFC 8929 section
 // 9.1): one that is not unique is taken from the node again.
-func (l *lan) ProxyChecked(_ time.Time, addr netip.Addr, unique bool, ll ipv6.LinkAddr) {
+func (l *lan) ProxyChecked(now time.Time, addr netip.Addr, unique bool, ll ipv6.LinkAddr) {
 	if unique {
+		delete(l.taken, addr)
 		return
 	}
+	l.take(now, addr)
 	l.d.log.Warn("a node has registered an address that a station on the LAN has", "addr", addr, "station", ll)
 	l.later = append(l.later, func(now time.Time) {
 		for _, m := range l.d.meshes {

@@ -212,6 +212,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		PreferredLifetime: c.PreferredLifetime,
 		Contexts:          contexts,
 		Beyond:            d.beyond,
+		Taken:             d.isTaken,
 		OnLink:            onLinkModes[c.OnLink],
 		RDNSS:             c.RDNSS,
 		RDNSSLifetime:     c.RDNSSLifetime,

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"maps"
 	"net/netip"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 func (l *lan) Proxied(addr netip.Addr) bool {
 	for _, m := range l.d.meshes {
 		switch {
-		case addr == m.addr:
+		case m.ours(addr):
 			return true
-		case !m.prefix.Contains(addr):
+		case !m.has(addr):
 		case m.nd.Knows(addr):
 			return true
 		case l.addrs[addr] == (nd.LANAddress{}) && len(l.later) < maxSeek:
@@ -55,11 +56,36 @@ func (d *Daemon) beyond(addr netip.Addr) bool {
 	return false
 }
 
+// An address that a station of the LAN has is refused to nodes for so long, then looked for
+// again.
+const (
+	takenTime = time.Minute
+	maxTaken  = 256
+)
+
+func (l *lan) take(now time.Time, addr netip.Addr) {
+	if len(l.taken) >= maxTaken {
+		maps.DeleteFunc(l.taken, func(_ netip.Addr, t time.Time) bool { return now.Sub(t) >= takenTime })
+	}
+	if len(l.taken) < maxTaken {
+		l.taken[addr] = now
+	}
+}
+
+// isTaken reports whether a station of the LAN has an address that a node wants.
+func (d *Daemon) isTaken(addr netip.Addr) bool {
+	if d.lan == nil || len(d.lan.taken) == 0 {
+		return false
+	}
+	t, ok := d.lan.taken[addr]
+	return ok && time.Since(t) < takenTime
+}
+
 // restored gives the LAN back what was known of the mesh before it could be told.
 func (l *lan) restored(now time.Time, m *mesh) {
 	l.proxyOwn(now, m)
 	for _, n := range m.nd.Snapshot() {
-		if !n.LinkAddr.IsZero() && m.prefix.Contains(n.Addr) {
+		if !n.LinkAddr.IsZero() && m.has(n.Addr) {
 			l.d.proxyRoute(m, n.Addr)
 			_ = l.nd.ProxyAdd(now, n.Addr, false)
 		}
@@ -114,10 +140,10 @@ func (d *Daemon) keptProxied() (p netip.Prefix, ok bool) {
 		return p, false
 	}
 	b, ok := d.store.Get(keyProxied)
-	if !ok || p.UnmarshalText(b) != nil {
+	if !ok || p.UnmarshalText(b) != nil || p.Bits() != 64 || !p.Addr().Is6() || p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() {
 		return netip.Prefix{}, false
 	}
-	return p, true
+	return p.Masked(), true
 }
 
 // connected returns the prefixes of a mesh that are on its link and on no other.
@@ -152,7 +178,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 		}
 	case !ok:
 		m := d.meshOf(link)
-		if m == nil || !m.prefix.Contains(addr) {
+		if m == nil || !m.has(addr) {
 			return
 		}
 		d.proxyRoute(m, addr)
@@ -173,6 +199,19 @@ func (d *Daemon) proxyRoute(m *mesh, addr netip.Addr) {
 	d.router.FIB().Add(router.Route{Prefix: host, Port: m.link.Index(), Kind: router.RouteHost})
 	if d.kernel != nil {
 		d.kernel.route(host, true)
+	}
+}
+
+// dropProxied ends what proxyRoute began for the nodes with addresses from p.
+func (d *Daemon) dropProxied(m *mesh, p netip.Prefix) {
+	fib := d.router.FIB()
+	for _, rt := range fib.Routes() {
+		if rt.Kind == router.RouteHost && rt.Port == m.link.Index() && p.Contains(rt.Prefix.Addr()) {
+			fib.Remove(rt.Prefix)
+			if d.kernel != nil {
+				d.kernel.route(rt.Prefix, false)
+			}
+		}
 	}
 }
 
