@@ -22,10 +22,12 @@ func (a *app) scanCmd() *cobra.Command {
 channel: a quiet one without a network. The radio is that of the argument, the path of a port
 or a URL, or else the one that is found; it must not be in use.
 
-Dongles with OpenThread's RCP firmware do all of it; slip-radio and ZEP do not measure, which
-is said. A ZEP hub is asked as one of its nodes would. Radios of the kernel cannot be used.`,
+Dongles with OpenThread's RCP firmware do all of it; slip-radio, ZEP and the kernel's radios
+do not measure, which is said. A ZEP hub is asked as one of its nodes would. An interface of
+the kernel must be down: a monitor interface, which takes root, stands in for it.`,
 		Example: `  border-router scan
   border-router scan /dev/ttyACM0 --channels 15,20,25,26 --duration 1s
+  sudo border-router scan wpan://wpan0
   border-router scan 'zep://[::1]:17754?mode=client' --json`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {

@@ -14,6 +14,8 @@
 //
 // The kernel's own 6LoWPAN must not run on the interface: two routers would answer.
 //
-// Left out: creating interfaces, monitor interfaces, the kernel's own link layer security
+// [Monitor] hears what the kernel keeps from a node: for a scan.
+//
+// Left out: creating interfaces, the kernel's own link layer security
 // (lowpan secures frames above), TX power and CCA, which `iwpan` sets.
 package wpan

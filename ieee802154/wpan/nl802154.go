@@ -14,6 +14,8 @@ import (
 const (
 	cmdGetPhy       = 1
 	cmdGetInterface = 5
+	cmdNewInterface = 7
+	cmdDelInterface = 8
 	cmdSetChannel   = 9
 	cmdSetPAN       = 10
 	cmdSetShort     = 11
@@ -28,7 +30,8 @@ const (
 	attrShort    = 10
 	attrExtended = 23
 
-	iftypeNode = 0
+	iftypeNode    = 0
+	iftypeMonitor = 1
 )
 
 // channelRequest is the body of NL802154_CMD_SET_CHANNEL.

@@ -73,9 +73,9 @@ func (p *Prober) openAir(ctx context.Context, target string, hear hearFunc) (air
 	case "zep":
 		return p.openZEPAir(target, hear)
 	case "wpan":
-		return nil, fmt.Errorf("%s: the kernel gives beacons and signal strength to no program beside its own scan, which border-router does not drive; scan with a dongle, or choose the channel by hand: ?channel=", target)
+		return openKernelAir(target, hear)
 	}
-	return nil, fmt.Errorf("%s: a scan takes a serial port, or a URL with spinel, spinel+tcp, slip, slip+tcp or zep before ://", target)
+	return nil, fmt.Errorf("%s: a scan takes a serial port, or a URL with spinel, spinel+tcp, slip, slip+tcp or wpan or zep before ://", target)
 }
 
 type spinelAir struct {
