@@ -197,6 +197,8 @@ type recording struct {
 	t    *testing.T
 	p    *process
 	file string
+
+	options []string // of tshark
 }
 
 // record starts to capture. At the end of the test tshark reads the capture, and finds
@@ -230,7 +232,7 @@ func (c *recording) read(filter string, fields ...string) []string {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	args := []string{"-n", "-r", c.file, "-Y", filter}
+	args := append([]string{"-n", "-r", c.file, "-Y", filter}, c.options...)
 	if len(fields) > 0 {
 		args = append(args, "-T", "fields")
 		for _, f := range fields {
