@@ -301,8 +301,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	if d.lan != nil {
-		stopCtx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		_ = d.do(stopCtx, d.lan.stop)
+		stopCtx, cancel := context.WithTimeout(context.Background(), time.Second)
+		if err := d.do(stopCtx, d.lan.stop); err != nil {
+			d.log.Warn("the LAN was not told that the router goes", "reason", err)
+		}
 		cancel()
 	}
 	// The radios end while the loop still takes what they hand over; the uplink, which may

@@ -77,6 +77,10 @@ func (d *Daemon) keptLease() (r dhcp6.Record, ok bool) {
 	if !ok || json.Unmarshal(b, &r) != nil {
 		return dhcp6.Record{}, false
 	}
+	r.Lease.Prefixes = slices.DeleteFunc(r.Lease.Prefixes, func(p dhcp6.Prefix) bool {
+		return !p.Prefix.IsValid() || !p.Prefix.Addr().Is6() || p.Prefix.Addr().Is4In6()
+	})
+	r.Lease.Addresses = slices.DeleteFunc(r.Lease.Addresses, func(a dhcp6.Address) bool { return !a.Addr.Is6() || a.Addr.Is4In6() })
 	return r, true
 }
 

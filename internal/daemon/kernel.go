@@ -44,12 +44,20 @@ func (k *kernelRoutes) set(m map[netip.Prefix]bool, p netip.Prefix, on bool) {
 	}
 }
 
-// run works until done.
+// run works until done; an address that was to be taken from the LAN's interface by then is
+// taken.
 func (k *kernelRoutes) run(done <-chan struct{}) {
 	for {
 		select {
 		case <-k.wake:
 		case <-done:
+			// What is on the TUN device goes with it.
+			k.mu.Lock()
+			clear(k.addrs)
+			clear(k.routes)
+			k.mu.Unlock()
+			for k.step() {
+			}
 			return
 		}
 		for k.step() {

@@ -145,10 +145,27 @@ func (m *mesh) dropRetired(d *Daemon, i int) {
 	r := m.retired[i]
 	m.retired = slices.Delete(m.retired, i, i+1)
 	d.removeAddress(r.addr)
-	m.link.RemovePrefix(r.prefix)
-	if d.kernel != nil && !d.cfg.LAN.NDProxy {
-		d.kernel.route(r.prefix, false)
+	// With the ND proxy it may be a prefix of the LAN, which was never on our link.
+	if slices.Contains(m.link.Prefixes(), r.prefix) {
+		m.link.RemovePrefix(r.prefix)
+		if d.kernel != nil {
+			d.kernel.route(r.prefix, false)
+		}
 	}
+	if d.cfg.LAN.NDProxy && !m.has(r.prefix.Addr()) {
+		d.dropProxied(m, r.prefix)
+	}
+}
+
+// has reports whether addr is from a prefix of the mesh, the one in use or one that nodes
+// may still use.
+func (m *mesh) has(addr netip.Addr) bool {
+	return m.prefix.Contains(addr) || slices.ContainsFunc(m.retired, func(r retired) bool { return r.prefix.Contains(addr) })
+}
+
+// ours reports whether addr is our own in a prefix of the mesh.
+func (m *mesh) ours(addr netip.Addr) bool {
+	return addr == m.addr || slices.ContainsFunc(m.retired, func(r retired) bool { return r.addr == addr })
 }
 
 // meshWork is the timed work of a mesh beside that of its port: prefixes whose time is over,
