@@ -55,8 +55,8 @@ type ListenerConfig struct {
 	MTU        int        // of the link, in bytes; 1280
 	Robustness int        // Robustness Variable, 1 to 7; 2. The querier's takes its place once it is heard
 
-	QueryInterval             time.Duration // assumed of an MLDv1 querier; 125 s
-	QueryResponseInterval     time.Duration // assumed of an MLDv1 querier; 10 s
+	QueryInterval             time.Duration // assumed of an MLDv1 querier, where no MLDv2 one has told it; 125 s
+	QueryResponseInterval     time.Duration // assumed of an MLDv1 querier that gives no time to answer; 10 s
 	UnsolicitedReportInterval time.Duration // between repetitions of a state-change report; 1 s
 
 	// Version2Only never falls back to MLDv1 (RFC 9777 section 8.2.1 recommends the option
@@ -115,7 +115,8 @@ type QuerierConfig struct {
 	NoRouterAlert bool
 
 	// Listener is our own listener on the link. It hears the queries that are sent (RFC 9777
-	// section 7: a router is a listener too), so that other routers and switches learn of it.
+	// section 7: a router is a listener too), so that other routers and switches learn of it,
+	// and listens to the group of MLDv2 routers from Start to Stop.
 	Listener *Listener
 
 	// Rate and Burst bound the specific queries that reports can cause. Where there are no

@@ -27,7 +27,8 @@ type Listener struct {
 
 	source     netip.Addr
 	robustness int
-	v1Until    time.Time // Older-Version-Querier-Present Timer; zero: MLDv2
+	interval   time.Duration // Query Interval of the last MLDv2 query
+	v1Until    time.Time     // Older-Version-Querier-Present Timer; zero: MLDv2
 	warned     time.Time
 
 	groups map[[16]byte]*membership
@@ -89,7 +90,7 @@ func NewListener(cfg ListenerConfig, out ipv6.Sender) *Listener {
 	cfg.Limits = cfg.Limits.withDefaults()
 	l := &Listener{
 		cfg: cfg, out: out, log: cfg.Logger, rand: cfg.Rand, source: cfg.Source,
-		robustness: cfg.Robustness, groups: make(map[[16]byte]*membership),
+		robustness: cfg.Robustness, interval: cfg.QueryInterval, groups: make(map[[16]byte]*membership),
 	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
@@ -202,6 +203,9 @@ func (l *Listener) find(group netip.Addr) (*membership, error) {
 
 // forget takes m out of the table.
 func (l *Listener) forget(m *membership) {
+	if l.groups[m.key] != m {
+		return // by a Sender that called back
+	}
 	delete(l.groups, m.key)
 	l.timers.Remove(m)
 	i := slices.Index(l.order, m)
@@ -304,7 +308,11 @@ func (l *Listener) afterChange(m *membership, again time.Time) {
 	l.schedule(m)
 }
 
-func (l *Listener) schedule(m *membership) { l.timers.Set(m, earlier(m.changeAt, m.respondAt)) }
+func (l *Listener) schedule(m *membership) {
+	if l.groups[m.key] == m {
+		l.timers.Set(m, earlier(m.changeAt, m.respondAt))
+	}
+}
 
 // jitter returns a time at random from the range (low, high].
 func (l *Listener) jitter(low, high time.Duration) time.Duration {

@@ -28,10 +28,9 @@ func (l *Listener) handle(now time.Time, p ipv6.Packet) error {
 		l.stats.Received.add(b[0])
 	}
 	if err != nil {
-		if err == DropSource && (l.warned.IsZero() || now.Sub(l.warned) >= warnInterval) {
+		if err == DropSource {
 			// "MUST silently discard the message and SHOULD log a warning" (section 5.1.14).
-			l.warned = now
-			l.log.LogAttrs(context.Background(), slog.LevelWarn, "MLD message whose source is not link-local", slog.String("link", l.cfg.Name), slog.Any("addr", p.Src()))
+			l.warn(now, "MLD message whose source is not link-local", p.Src())
 		}
 		return err
 	}
@@ -63,6 +62,15 @@ func (l *Listener) handle(now time.Time, p ipv6.Packet) error {
 	return DropType
 }
 
+// warn logs at most one warning in ten minutes.
+func (l *Listener) warn(now time.Time, msg string, addr netip.Addr) {
+	if !l.warned.IsZero() && now.Sub(l.warned) < warnInterval {
+		return
+	}
+	l.warned = now
+	l.log.LogAttrs(context.Background(), slog.LevelWarn, msg, slog.String("link", l.cfg.Name), slog.Any("addr", addr))
+}
+
 // query answers a query, after a while (section 6.2).
 func (l *Listener) query(now time.Time, v Query) {
 	if v.Version == 1 && v.General() && !l.cfg.Version2Only {
@@ -71,12 +79,25 @@ func (l *Listener) query(now time.Time, v Query) {
 			l.stats.VersionFallbacks++
 			l.cancel()
 		}
-		l.v1Until = now.Add(time.Duration(l.robustness)*l.cfg.QueryInterval + l.cfg.QueryResponseInterval)
+		// "([Robustness Variable] times [Query Interval] in the last Query received) plus
+		// ([Query Response Interval])" (section 9.12), which is what this query gives.
+		response := v.MaxResponse
+		if response <= 0 {
+			response = l.cfg.QueryResponseInterval
+		}
+		l.v1Until = now.Add(time.Duration(l.robustness)*l.interval + response)
+	}
+	if v.Version == 1 && !v.General() && !l.cfg.OrdinarySSM && IsSSM(v.Group) {
+		// RFC 4604 section 2.2.5: SHOULD log an error, and process it.
+		l.warn(now, "MLDv1 query for a source-specific group: routers disagree about their range", v.Group)
 	}
 	if v.Version == 2 {
-		l.robustness = l.cfg.Robustness
+		l.robustness, l.interval = l.cfg.Robustness, l.cfg.QueryInterval
 		if v.QRV != 0 {
 			l.robustness = int(v.QRV)
+		}
+		if v.QQI != 0 {
+			l.interval = v.QQI
 		}
 	}
 	limit := max(v.MaxResponse, minResponse)

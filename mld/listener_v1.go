@@ -63,6 +63,9 @@ func (l *Listener) suppress(group netip.Addr) {
 	if m == nil || l.v1Until.IsZero() {
 		return
 	}
+	if !l.cfg.OrdinarySSM && isSSM(m.key) {
+		return // RFC 4604 section 2.2.1: MUST NOT allow its report to be suppressed
+	}
 	m.lastReporter = false
 	if !m.respondAt.IsZero() {
 		m.respondAt, m.repeats = time.Time{}, 0

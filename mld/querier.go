@@ -151,9 +151,16 @@ func (q *Querier) Start(now time.Time) {
 		return
 	}
 	q.now, q.running = now, true
+	if q.listens() {
+		// Section 7: MUST perform the listener part for this group.
+		_ = q.cfg.Listener.Join(now, ipv6.AllMLDv2Routers)
+	}
 	q.startQuerying(now)
 	q.advance(now)
 }
+
+// listens reports whether our listener tells of the group of MLDv2 routers.
+func (q *Querier) listens() bool { return q.cfg.Listener != nil && !q.cfg.Version1 }
 
 // startQuerying begins as the querier: "When a router starts operating on a subnet, by
 // default it considers itself as being the Querier" (section 7.6.2).
@@ -176,6 +183,9 @@ func (q *Querier) Stop(now time.Time) {
 		return
 	}
 	q.now, q.running = now, false
+	if q.listens() {
+		q.cfg.Listener.Leave(now, ipv6.AllMLDv2Routers)
+	}
 	q.nextQuery, q.otherUntil, q.learnUntil, q.other = time.Time{}, time.Time{}, time.Time{}, netip.Addr{}
 	for _, g := range q.sorted() {
 		before := !g.isListened()

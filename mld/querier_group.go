@@ -137,6 +137,9 @@ func (g *group) delSource(k [16]byte, s *source) {
 // settle ends a change of g: it is removed where it has become empty, its timer is set, and
 // the owner is told.
 func (q *Querier) settle(now time.Time, g *group) {
+	if g.dead {
+		return // by an owner that called back
+	}
 	if !g.isListened() && len(g.static) == 0 {
 		q.remove(g)
 	} else {

@@ -16,7 +16,7 @@ func (q *Querier) handleReport(now time.Time, b []byte, ll ipv6.LinkAddr) error 
 	taken := recs.Len() == 0
 	for {
 		r, rest, ok := recs.Next()
-		if !ok {
+		if !ok || !q.running { // an owner that called back may have stopped us
 			break
 		}
 		recs = rest

@@ -458,8 +458,18 @@ func TestOwnListener(t *testing.T) {
 	q := NewQuerier(QuerierConfig{Source: ourLL, Listener: l}, &sink{t: t}, nil)
 	now := epoch.Add(time.Hour)
 	q.Start(now)
+	if s := out.take(); s != "TO_EX()" { // the group of MLDv2 routers (section 7)
+		t.Error(s)
+	}
 	run(t, now, now.Add(11*time.Second), l, q)
-	if s := out.take(); s != "IS_EX()" {
+	if s := out.take(); s != "TO_EX(); IS_EX() IS_EX()" {
+		t.Error(s)
+	}
+	if g := l.Snapshot().Groups; len(g) != 2 || g[0].Group != ipv6.AllMLDv2Routers {
+		t.Errorf("%+v", g)
+	}
+	q.Stop(now.Add(time.Minute))
+	if s := out.take(); s != "TO_IN()" {
 		t.Error(s)
 	}
 }
