@@ -8,8 +8,16 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 )
 
-// HandleMessage takes a message that arrived on port 546. The error is a [Drop], and
-// counted. payload is not kept.
+// HandleMulticast is HandleMessage for what was sent to a group: RFC 9915 section 16 has
+// clients accept none of it, as servers answer by unicast, and section 16.11 forbids a
+// Reconfigure. The error is [DropMulticast], and counted.
+func (c *Client) HandleMulticast(time.Time, netip.AddrPort, []byte) error {
+	c.stats.Dropped[DropMulticast]++
+	return DropMulticast
+}
+
+// HandleMessage takes a message that arrived on port 546, sent to an address of ours. The
+// error is a [Drop], and counted. payload is not kept.
 func (c *Client) HandleMessage(now time.Time, src netip.AddrPort, payload []byte) error {
 	m, err := parse(payload)
 	if err == nil {

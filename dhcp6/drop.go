@@ -23,7 +23,8 @@ const (
 	DropReconfigure                  // Reconfigure that was not agreed on, or asks for something unknown
 	DropAuth                         // Reconfigure with no or a wrong authentication
 	DropReplay                       // Reconfigure that was seen before
-	DropUnicast                      // sent by unicast to a server that is to be reached by multicast
+	DropUnicast                      // sent by unicast to a server or relay that is to be reached by multicast
+	DropMulticast                    // sent by multicast to a client
 	DropLink                         // the link of the client is not known, or not served here
 	DropHopCount                     // relayed through too many relays
 	DropRelayMessage                 // relay message without a message inside
@@ -55,6 +56,7 @@ var dropText = [numDrops]string{
 	DropAuth:         "dhcp6_auth",
 	DropReplay:       "dhcp6_replay",
 	DropUnicast:      "dhcp6_unicast",
+	DropMulticast:    "dhcp6_multicast",
 	DropLink:         "dhcp6_link",
 	DropHopCount:     "dhcp6_hop_count",
 	DropRelayMessage: "dhcp6_relay_message",

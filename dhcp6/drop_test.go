@@ -153,6 +153,16 @@ func TestDrops(t *testing.T) {
 	other := relayed{typ: dhcpv6.MessageTypeRelayReply, link: resolver, peer: clientLL, inner: good, interfaceID: []byte("b")}
 	must("for another interface", DropInterface, r.HandleReply(epoch, serverSrc, other.append(nil)), r.Stats().Dropped)
 
+	d := newDesk(t, ClientConfig{}, 1)
+	b := d.full(from(serverID, advertise, d.start(pd).next()), pd)
+	must("sent to all nodes", DropMulticast, d.c.HandleMulticast(d.now, serverSrc, b.ToBytes()), d.c.Stats().Dropped)
+	r = NewRelay(RelayConfig{}, &down, &up)
+	must("a client's unicast to a relay", DropUnicast, r.HandleUnicast(epoch, clientSrc, good), r.Stats().Dropped)
+	below := relayed{typ: dhcpv6.MessageTypeRelayForward, link: resolver, peer: clientLL, inner: good}
+	if err := r.HandleUnicast(epoch, serverSrc, below.append(nil)); err != nil || len(up.sent) != 1 {
+		t.Errorf("a relay's unicast to a relay: %v, %d sent on", err, len(up.sent))
+	}
+
 	for d := Drop(1); int(d) < NumDrops; d++ {
 		if !seen[d] {
 			t.Errorf("nothing causes %v", d)

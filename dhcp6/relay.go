@@ -87,8 +87,17 @@ func (r *Relay) drop(err error) error {
 	return err
 }
 
-// HandleMessage takes a message that arrived on port 547 from the link: of a client, or of
-// a relay farther down. The error is a [Drop], and counted. payload is not kept.
+// HandleUnicast is HandleMessage for what was sent to a unicast address of ours, as relays
+// farther down may and clients should not (RFC 9915 section 16).
+func (r *Relay) HandleUnicast(now time.Time, src netip.AddrPort, payload []byte) error {
+	if !isRelay(payload) {
+		return r.drop(DropUnicast)
+	}
+	return r.HandleMessage(now, src, payload)
+}
+
+// HandleMessage takes a message that arrived on port 547 from the link, sent to the group of
+// servers and relays: of a client, or of a relay farther down. The error is a [Drop], and counted. payload is not kept.
 func (r *Relay) HandleMessage(now time.Time, src netip.AddrPort, payload []byte) error {
 	return r.drop(r.forward(now, src, payload))
 }

@@ -33,7 +33,7 @@ func (s *Server) validate(q *query) error {
 		if m.server != "" && m.server != s.cfg.DUID {
 			return DropServerID
 		}
-		if len(m.nas)+len(m.pds) > 0 || m.temporary {
+		if len(m.nas)+len(m.pds) > 0 {
 			return DropUnwanted // section 16.12
 		}
 		return nil // a Client Identifier may be missing

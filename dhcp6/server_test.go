@@ -223,13 +223,16 @@ func TestTwoIAs(t *testing.T) {
 	}
 }
 
-// TestInformationWithIA: RFC 9915 section 16.12: any IA, also one of temporary addresses.
+// TestInformationWithIA: RFC 9915 section 16.12: a message with an IA is discarded; section
+// 21.5: one of temporary addresses is ignored.
 func TestInformationWithIA(t *testing.T) {
 	c := newCounter(t, ServerConfig{})
-	b := of(clientID, "", inforeq)
-	b.option(dhcpv6.OptionIATA, []byte{0, 0, 0, 1})
-	if err := c.s.HandleMessage(c.now, clientSrc, b.ToBytes()); err != DropUnwanted {
-		t.Error(err)
+	for code, want := range map[dhcpv6.OptionCode]error{dhcpv6.OptionIANA: DropUnwanted, dhcpv6.OptionIAPD: DropUnwanted, dhcpv6.OptionIATA: nil} {
+		b := of(clientID, "", inforeq)
+		b.option(code, make([]byte, 12))
+		if err := c.s.HandleMessage(c.now, clientSrc, b.ToBytes()); err != want {
+			t.Errorf("%s: %v, want %v", code, err, want)
+		}
 	}
 }
 

@@ -48,7 +48,6 @@ type message struct {
 	client, server DUID
 
 	nas, pds    []ia
-	temporary   bool // an IA_TA, of which nothing else is read
 	oro         []dhcpv6.OptionCode
 	hasORO      bool
 	rapid       bool
@@ -278,8 +277,6 @@ func (m *message) add(o dhcpv6.Option) {
 		if len(data) == 1 {
 			m.preference = data[0]
 		}
-	case dhcpv6.OptionIATA:
-		m.temporary = true
 	case dhcpv6.OptionRapidCommit:
 		m.rapid = true
 	case dhcpv6.OptionReconfAccept:
