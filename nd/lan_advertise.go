@@ -164,10 +164,7 @@ func (l *LAN) SetRoutes(now time.Time, list []AdvertisedRoute) {
 		}
 	}
 	l.cfg.Routes = list
-	// What is behind us now is not behind another.
-	l.routes = slices.DeleteFunc(l.routes, func(x lanRoute) bool {
-		return x.kind == routeOption && slices.ContainsFunc(list, func(r AdvertisedRoute) bool { return r.Prefix == x.prefix })
-	})
+	l.dropBehind(now) // what is behind us now is not behind another
 	l.advertiseChange(now)
 	l.ev.AdvertisedChanged(now)
 	l.settle(now)

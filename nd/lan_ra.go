@@ -28,8 +28,8 @@ type lanRouter struct {
 	addr     netip.Addr
 	entry    *lanEntry
 	heard    time.Time
-	until    time.Time // end as a default router by the lifetime in the header
-	stub     bool      // a stub router such as we are: no prefix of the network's own
+	until    time.Time     // end as a default router by the lifetime in the header
+	stub     bool          // a stub router such as we are: no prefix of the network's own
 	said     LANParameters // the zero value of a field: nothing
 	compared uint8         // which differences have been logged
 }
@@ -139,10 +139,9 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	r.heard = now
 	r.said.Managed, r.said.Other = msg.Managed, msg.Other
 	r.stub = msg.Reserved&flagStub != 0
+	// Without the option nothing is learnt: a router may leave it out since it takes packets at
+	// several link-layer addresses (RFC 4861 section 6.2.7), and tells one who asks.
 	sll := msg.Options.LinkAddr(OptionSourceLinkAddr, 6)
-	if sll.IsZero() {
-		sll = m.LinkSrc
-	}
 	if e := r.entry; e != nil && !e.dead {
 		e.router = true
 	}
@@ -187,8 +186,8 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 			}
 		}
 	}
-	if msg.RouterLifetime > 0 && l.rsSent > 0 {
-		l.rsAt = time.Time{} // RFC 7559 section 2.1
+	if l.rsSent > 0 && slices.ContainsFunc(l.routes, func(r lanRoute) bool { return r.via == src && r.kind == routeHeader }) {
+		l.rsAt = time.Time{} // it "results in a default route" (RFC 7559 section 2.1)
 	}
 	return nil
 }
@@ -237,7 +236,7 @@ func (l *LAN) watch(now time.Time, r *lanRouter) {
 			return
 		}
 	}
-	e.listed = true
+	e.listed, e.router = true, true
 	if !e.known {
 		l.cache.probe(now, e)
 	}
@@ -326,7 +325,7 @@ func (l *LAN) defaultParameters() LANParameters {
 // 6.3.4) and autoconfiguration (RFC 4862 section 5.5.3).
 func (l *LAN) takePrefix(now time.Time, r *lanRouter, pio PrefixInfo, multicast bool) {
 	p := pio.Prefix.Masked()
-	if p.Addr().IsLinkLocalUnicast() || p.Addr().IsMulticast() || p.Bits() == 0 || pio.Preferred > pio.Valid || !pio.OnLink && !pio.Autonomous {
+	if !advertisable(p) || p.Bits() == 0 || pio.Preferred > pio.Valid || !pio.OnLink && !pio.Autonomous || l.behind(p) {
 		return
 	}
 	if p == l.cfg.OfferPrefix {
@@ -334,16 +333,18 @@ func (l *LAN) takePrefix(now time.Time, r *lanRouter, pio PrefixInfo, multicast 
 		// decideOffer alone.
 		pio.OnLink = false
 	}
+	if pio.Valid == 0 && pio.OnLink {
+		// "If the new Lifetime value is zero, time-out the prefix immediately": any router's word
+		// ends it, until the next says otherwise.
+		for j := range l.prefixes {
+			if x := &l.prefixes[j]; x.prefix == p && x.via.IsValid() {
+				x.onLink = false
+			}
+		}
+	}
 	i := slices.IndexFunc(l.prefixes, func(x lanPrefix) bool { return x.prefix == p && x.via == r.addr })
 	if i < 0 {
 		if pio.Valid == 0 {
-			// "If the prefix is not already present ... and the Valid Lifetime is zero, silently
-			// ignore", but another router's word ends it as well.
-			for j := range l.prefixes {
-				if x := &l.prefixes[j]; x.prefix == p && x.via.IsValid() && pio.OnLink {
-					x.onLink = false
-				}
-			}
 			l.autoconf(now, p, pio, multicast)
 			return
 		}
@@ -354,13 +355,12 @@ func (l *LAN) takePrefix(now time.Time, r *lanRouter, pio PrefixInfo, multicast 
 	}
 	x := &l.prefixes[i]
 	if pio.OnLink {
-		// An option without the L flag says nothing of being on the link.
 		x.onLink = pio.Valid > 0 && (l.cfg.AcceptRouter || l.cfg.RouterOnly)
 	}
 	x.auto = pio.Autonomous
-	x.valid, x.preferred = after(now, pio.Valid), after(now, pio.Preferred)
-	if pio.Valid == 0 {
-		x.valid = now
+	// An option without the L flag says nothing of being on the link, nor for how long.
+	if pio.OnLink || !x.onLink {
+		x.valid, x.preferred = after(now, pio.Valid), after(now, pio.Preferred)
 	}
 	x.heard, x.asked = now, 0
 	x.suitable = isSuitable(pio)
@@ -467,7 +467,7 @@ func (l *LAN) takeServer(_ time.Time, via, a netip.Addr, until time.Time, gone b
 	switch {
 	case gone && i >= 0:
 		l.dns = slices.Delete(l.dns, i, i+1)
-	case gone || !isUnicast(a):
+	case gone || !isUnicast(a) || a.Is4In6():
 	case i >= 0:
 		l.dns[i].until = until
 	default:
@@ -503,6 +503,9 @@ func (l *LAN) takeDomain(_ time.Time, via netip.Addr, name string, until time.Ti
 }
 
 func (l *LAN) takeNAT64(now time.Time, via netip.Addr, x PREF64) {
+	if x.Prefix = x.Prefix.Masked(); !advertisable(x.Prefix) {
+		return
+	}
 	i := slices.IndexFunc(l.nat64, func(s lanNAT64) bool { return s.prefix == x.Prefix && s.via == via })
 	until := now.Add(x.Lifetime)
 	switch {

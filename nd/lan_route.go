@@ -54,20 +54,50 @@ func (l *LAN) takeDefault(now time.Time, r *lanRouter, msg RouterAdvertisement) 
 			life, pref = rio.Lifetime, rio.Preference
 		}
 	}
-	l.putRoute(now, lanRoute{prefix: defaultPrefix, via: r.addr, pref: pref, until: after(now, life)}, life > 0)
+	if life == 0 {
+		if slices.ContainsFunc(l.routes, func(x lanRoute) bool { return x.prefix == defaultPrefix && x.via == r.addr }) {
+			// "all entries using the router perform next-hop determination again" (RFC 4861
+			// section 6.3.5)
+			l.dropDefault(now, r.addr)
+		}
+		return
+	}
+	l.putRoute(now, lanRoute{prefix: defaultPrefix, via: r.addr, pref: pref, until: after(now, life)}, true)
 }
 
 // takeRoute takes a Route Information option (RFC 4191 section 3.1).
 func (l *LAN) takeRoute(now time.Time, via netip.Addr, rio RouteInfo) {
 	p := rio.Prefix.Masked()
-	if p.Addr().IsMulticast() || p.Addr().IsLinkLocalUnicast() {
-		return
-	}
-	// A prefix that we announce ourselves is behind us.
-	if slices.ContainsFunc(l.cfg.Routes, func(r AdvertisedRoute) bool { return r.Prefix == p }) {
+	if !advertisable(p) || l.behind(p) {
 		return
 	}
 	l.putRoute(now, lanRoute{prefix: p, via: via, pref: rio.Preference, until: after(now, rio.Lifetime), kind: routeOption}, rio.Lifetime > 0)
+}
+
+// behind reports whether p is a prefix that we announce as behind us, or a part of a subnet
+// that is: whatever others say, it is neither on the link nor reached by another router there.
+func (l *LAN) behind(p netip.Prefix) bool {
+	return slices.ContainsFunc(l.cfg.Routes, func(r AdvertisedRoute) bool {
+		return r.Prefix == p || r.Prefix.Bits() >= 64 && p.Bits() >= r.Prefix.Bits() && r.Prefix.Contains(p.Addr())
+	})
+}
+
+// dropBehind gives up what routers have said of prefixes that are behind us now.
+func (l *LAN) dropBehind(now time.Time) {
+	l.routes = slices.DeleteFunc(l.routes, func(r lanRoute) bool { return r.kind == routeOption && l.behind(r.prefix) })
+	for i := 0; i < len(l.prefixes); i++ {
+		p := l.prefixes[i].prefix
+		if !l.prefixes[i].via.IsValid() || !l.behind(p) {
+			continue
+		}
+		l.removePrefix(now, i)
+		i--
+		for j := range l.addrs {
+			if a := &l.addrs[j]; a.prefix == p && !a.static && !a.offered {
+				a.valid = now
+			}
+		}
+	}
 }
 
 // putRoute adds, changes or, where not alive, removes a route.
@@ -306,7 +336,7 @@ func (l *LAN) handleRedirect(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if msg.Target != msg.Destination && !msg.Target.IsLinkLocalUnicast() {
 		return DropTarget
 	}
-	if l.addr(msg.Target) != nil || l.addr(msg.Destination) != nil || l.proxied(msg.Target) || l.proxied(msg.Destination) {
+	if !isUnicast(msg.Destination) || l.addr(msg.Target) != nil || l.addr(msg.Destination) != nil || l.proxied(msg.Target) || l.proxied(msg.Destination) {
 		return DropTarget
 	}
 	if tll := msg.Options.LinkAddr(OptionTargetLinkAddr, 6); !tll.IsZero() && !tll.IsGroup() && tll != l.cfg.LinkAddr {
