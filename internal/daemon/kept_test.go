@@ -10,6 +10,7 @@ import (
 	"border-router/internal/ethernet"
 	"border-router/internal/state"
 	"border-router/ipv6"
+	"border-router/nd"
 	"border-router/router"
 )
 
@@ -134,6 +135,48 @@ func TestProxiedPrefixChanges(t *testing.T) {
 	}
 	for _, a := range []netip.Addr{node, other} {
 		if rt, ok := d.router.FIB().Exact(netip.PrefixFrom(a, 128)); ok {
+			t.Errorf("route %+v stays", rt)
+		}
+	}
+}
+
+// TestOnLinkAndRoute has one prefix be on the link and by a router, in either order.
+func TestOnLinkAndRoute(t *testing.T) {
+	const prefix = "2001:db8:7::/64"
+	p := netip.MustParsePrefix(prefix)
+	for _, routeFirst := range []bool{false, true} {
+		d := lanDaemon(t, false, nil)
+		now := time.Now()
+		l := d.lan
+		d.plug(now)
+		kind := func() router.RouteKind {
+			rt, _ := exact(d, prefix)
+			return rt.Kind
+		}
+		if routeFirst {
+			l.RouteChanged(now, routeOf(prefix, "fe80::1"))
+			if kind() != router.RouteAdvertised {
+				t.Error("no route by the router")
+			}
+		}
+		l.OnLinkChanged(now, p, true)
+		if !routeFirst {
+			l.RouteChanged(now, routeOf(prefix, "fe80::1"))
+		}
+		if kind() != router.RouteConnected {
+			t.Errorf("route first %v: %v, want the link itself", routeFirst, kind())
+		}
+		l.OnLinkChanged(now, p, false)
+		if kind() != router.RouteAdvertised {
+			t.Errorf("route first %v: %v, want the route by the router", routeFirst, kind())
+		}
+		l.OnLinkChanged(now, p, true)
+		l.RouteChanged(now, nd.LANRoute{Prefix: p})
+		if kind() != router.RouteConnected {
+			t.Errorf("route first %v: the router took the link's own route with it: %v", routeFirst, kind())
+		}
+		l.OnLinkChanged(now, p, false)
+		if rt, ok := exact(d, prefix); ok {
 			t.Errorf("route %+v stays", rt)
 		}
 	}

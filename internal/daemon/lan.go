@@ -352,6 +352,9 @@ func (l *lan) OnLinkChanged(now time.Time, prefix netip.Prefix, on bool) {
 		l.link.AddPrefix(prefix)
 	} else {
 		l.link.RemovePrefix(prefix)
+		if r, ok := l.routes[prefix]; ok {
+			l.RouteChanged(now, r) // a router still says to lead there
+		}
 	}
 	if l.d.cfg.LAN.NDProxy {
 		l.later = append(l.later, l.followPrefix)
@@ -403,7 +406,7 @@ func (l *lan) RouteChanged(_ time.Time, r nd.LANRoute) {
 	if !r.NextHop.IsValid() {
 		if _, ok := l.routes[r.Prefix]; ok {
 			delete(l.routes, r.Prefix)
-			if rt, ok := l.d.router.FIB().Exact(r.Prefix); ok && rt.Port == l.link.Index() {
+			if rt, ok := l.d.router.FIB().Exact(r.Prefix); ok && l.advertised(rt) {
 				l.d.router.FIB().Remove(r.Prefix)
 			}
 		}
@@ -413,14 +416,14 @@ func (l *lan) RouteChanged(_ time.Time, r nd.LANRoute) {
 		l.d.log.Warn("a router on the LAN claims a prefix of ours; its route is not taken", "link", l.port.Name(), "prefix", r.Prefix, "router", r.NextHop)
 		return
 	}
+	l.routes[r.Prefix] = r
 	fib := l.d.router.FIB()
 	if rt, ok := fib.Exact(r.Prefix); ok {
-		if rt.Port != l.link.Index() || rt.Kind != router.RouteAdvertised && rt.Kind != router.RouteDefault {
+		if !l.advertised(rt) {
 			return // ours stands
 		}
 		fib.Remove(r.Prefix)
 	}
-	l.routes[r.Prefix] = r
 	kind := router.RouteAdvertised
 	if r.Prefix.Bits() == 0 {
 		kind = router.RouteDefault
@@ -429,6 +432,11 @@ func (l *lan) RouteChanged(_ time.Time, r nd.LANRoute) {
 	if r.Prefix.Bits() == 0 {
 		l.d.log.Info("default router", "link", l.port.Name(), "addr", r.NextHop)
 	}
+}
+
+// advertised reports whether a route is one that RouteChanged has added.
+func (l *lan) advertised(rt router.Route) bool {
+	return rt.Port == l.link.Index() && (rt.Kind == router.RouteAdvertised || rt.Kind == router.RouteDefault)
 }
 
 // DNSChanged passes the resolvers of the LAN on to the nodes, where the configuration names
