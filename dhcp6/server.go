@@ -77,8 +77,9 @@ func (s *Server) SetPrefix(now time.Time, p netip.Prefix, first, last netip.Addr
 	s.preferredUntil, s.validUntil = time.Time{}, time.Time{}
 	s.pool()
 	for _, b := range s.Bindings() {
-		if !s.onLink(b.Addr) {
-			s.unbind(now, s.bindings[b.Addr])
+		// An owner that calls back may have ended it already, or set yet another prefix.
+		if b := s.bindings[b.Addr]; b != nil && !s.onLink(b.Addr) {
+			s.unbind(now, b)
 		}
 	}
 }

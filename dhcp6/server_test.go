@@ -336,6 +336,36 @@ func TestServerRestart(t *testing.T) {
 	}
 }
 
+// A landlord sets another prefix when a binding ends.
+type landlord struct {
+	s    *Server
+	next netip.Prefix
+}
+
+func (l *landlord) Bound(time.Time, Binding) {}
+func (l *landlord) Unbound(now time.Time, _ Binding) {
+	if p := l.next; p.IsValid() {
+		l.next = netip.Prefix{}
+		l.s.SetPrefix(now, p, netip.Addr{}, netip.Addr{})
+	}
+}
+
+// TestServerReentrancy: an owner calls back from within what it is told.
+func TestServerReentrancy(t *testing.T) {
+	l := &landlord{next: netip.MustParsePrefix("fd00:3::/64")}
+	l.s = NewServer(ServerConfig{DUID: serverID, Prefix: meshNet, RapidCommit: true}, &outbox{}, l)
+	for i := range 5 {
+		b := of(NewDUIDEN(1, []byte{byte(i)}), serverID, request).asking()
+		if err := l.s.HandleMessage(epoch, clientAt(i), b.ToBytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.s.SetPrefix(epoch, netip.MustParsePrefix("fd00:2::/64"), netip.Addr{}, netip.Addr{})
+	if n := len(l.s.Bindings()); n != 0 || l.s.cfg.Prefix.String() != "fd00:3::/64" || !l.s.Deadline().IsZero() {
+		t.Errorf("%d bindings, prefix %s, deadline %v", n, l.s.cfg.Prefix, l.s.Deadline())
+	}
+}
+
 // TestPool: every address of a small pool is leased, and none twice.
 func TestPool(t *testing.T) {
 	c := newCounter(t, ServerConfig{Prefix: netip.MustParsePrefix("fd00:1::/124"), PoolOnly: true})
