@@ -385,6 +385,7 @@ func TestUsage(t *testing.T) {
 		{"run --nope", 2, "border-router: unknown flag: --nope (see `border-router run --help`)\n"},
 		{"run --nd-ra-interval 5", 2, "border-router: invalid argument \"5\" for \"--nd-ra-interval\" flag: want a duration from 4s to 30m (see `border-router run --help`)\n"},
 		{"sim --nodes -1", 2, "border-router: invalid argument \"-1\" for \"--nodes\" flag: want a whole number from 0 to 10000 (see `border-router sim --help`)\n"},
+		{"sim --nodes 3 --classic 1 --sleepy 3", 2, "border-router: --sleepy 3: want at most as many as --nodes without --classic, which is 2 (see `border-router sim --help`)\n"},
 		{"sim --nodes 1 --classic 2", 2, "border-router: --classic 2: want at most --nodes, which is 1 (see `border-router sim --help`)\n"},
 		{"sim --loss 101%", 2, "border-router: invalid argument \"101%\" for \"--loss\" flag: want a percentage from 0 to 100 (see `border-router sim --help`)\n"},
 		{"node --nd 1", 2, "border-router: invalid argument \"1\" for \"--nd\" flag: want 6775 (registers its addresses) or 4861 (plain neighbor discovery, as lwIP) (see `border-router node --help`)\n"},

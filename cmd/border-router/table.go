@@ -125,11 +125,13 @@ func nonZero(m map[string]uint64) string {
 	return strings.Join(out, ", ")
 }
 
-// byName writes "name n, name n" in the order of names.
+// byName writes "name n, name n" in the order of names, without zeros.
 func byName(m map[string]uint64) string {
 	var out []string
 	for _, k := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, fmt.Sprintf("%s %d", k, m[k]))
+		if m[k] > 0 {
+			out = append(out, fmt.Sprintf("%s %d", k, m[k]))
+		}
 	}
 	return strings.Join(out, ", ")
 }
