@@ -39,6 +39,7 @@ func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 		Memory:   memory(),
 	}
 	err := d.do(ctx, func(now time.Time) {
+		s.LAN, s.Filter = d.lanStatus(now), d.filterStatus()
 		s.Uplink.Addresses = d.router.Addresses()
 		s.Routes = d.router.FIB().Len()
 		s.ICMPSent, s.ICMPLimited = d.router.ICMPErrors()

@@ -39,9 +39,9 @@ type mesh struct {
 	news   chan struct{} // health has changed
 
 	groups   *groups
-	server   *dhcp6.Server    // nil: none
-	relay    *dhcp6.Relay     // nil: none
-	contexts [16]netip.Prefix // compression contexts of our own prefixes
+	server   *dhcp6.Server // nil: none
+	relay    *dhcp6.Relay  // nil: none
+	contexts contextIDs    // compression contexts of our own prefixes
 	retired  []retired
 
 	// Who has which address registered, and how many each has. The interface remembers what
@@ -186,13 +186,8 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 	}
 
 	c := d.cfg.ND
-	contexts := []nd.ContextOption{{ID: 0, Prefix: prefix, Compress: true, Lifetime: c.ContextLifetime}}
-	m.contexts[0] = prefix
-	m.iface.SetContext(0, lowpan.Context{Prefix: prefix, Compress: true})
-	for _, x := range c.Contexts {
-		contexts = append(contexts, nd.ContextOption{ID: int(x.ID), Prefix: x.Prefix, Compress: x.Compress, Lifetime: c.ContextLifetime})
-		m.iface.SetContext(int(x.ID), lowpan.Context{Prefix: x.Prefix, Compress: x.Compress})
-	}
+	d.loadContexts(m)
+	contexts := d.tellContexts(time.Now(), m, []netip.Prefix{prefix})
 	dnssl := make([]string, len(c.DNSSL))
 	for i := range c.DNSSL {
 		dnssl[i] = string(c.DNSSL[i])

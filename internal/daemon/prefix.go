@@ -8,8 +8,6 @@ import (
 	"border-router/dhcp6"
 	"border-router/internal/config"
 	"border-router/ipv6"
-	"border-router/lowpan"
-	"border-router/nd"
 	"border-router/router"
 )
 
@@ -107,36 +105,7 @@ func (m *mesh) announce(d *Daemon, now time.Time) {
 	for _, r := range m.retired {
 		prefixes, addrs = append(prefixes, r.prefix), append(addrs, r.addr)
 	}
-	var used [16]bool
-	for _, x := range d.cfg.ND.Contexts {
-		used[x.ID] = true
-	}
-	for id, p := range m.contexts {
-		if p.IsValid() && slices.Contains(prefixes, p) {
-			used[id] = true
-		} else if p.IsValid() {
-			m.contexts[id] = netip.Prefix{}
-			m.iface.SetContext(id, lowpan.Context{})
-		}
-	}
-	var list []nd.ContextOption
-	for _, p := range prefixes {
-		id := slices.Index(m.contexts[:], p)
-		if id < 0 {
-			if id = slices.Index(used[:], false); id < 0 {
-				continue
-			}
-			used[id] = true
-			m.contexts[id] = p
-		}
-		compress := p == m.prefix
-		list = append(list, nd.ContextOption{ID: id, Prefix: p, Compress: compress, Lifetime: d.cfg.ND.ContextLifetime})
-		m.iface.SetContext(id, lowpan.Context{Prefix: p, Compress: compress})
-	}
-	for _, x := range d.cfg.ND.Contexts {
-		list = append(list, nd.ContextOption{ID: int(x.ID), Prefix: x.Prefix, Compress: x.Compress, Lifetime: d.cfg.ND.ContextLifetime})
-		m.iface.SetContext(int(x.ID), lowpan.Context{Prefix: x.Prefix, Compress: x.Compress})
-	}
+	list := d.tellContexts(now, m, prefixes)
 	m.nd.SetAddrs(addrs)
 	m.nd.SetContexts(now, list)
 }
