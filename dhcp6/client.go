@@ -453,7 +453,11 @@ func (c *Client) build(now time.Time, x *exchange) *builder {
 	if all.Prefixes || len(l.Prefixes) > 0 {
 		pd := ia{id: c.cfg.IAID}
 		for _, p := range l.Prefixes {
-			pd.leases = append(pd.leases, leased{prefix: p.Prefix})
+			o := leased{prefix: p.Prefix}
+			if x.typ == dhcpv6.MessageTypeRelease {
+				o.exclude = p.Exclude // RFC 6603 section 6.1: MUST be included
+			}
+			pd.leases = append(pd.leases, o)
 		}
 		if len(pd.leases) == 0 && c.cfg.Hint.IsValid() && c.cfg.Hint.Addr().Is6() {
 			hint := c.cfg.Hint.Masked()

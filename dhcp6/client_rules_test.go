@@ -96,6 +96,28 @@ func TestReleaseFailed(t *testing.T) {
 	}
 }
 
+// TestReleaseExclude: RFC 6603 section 6.1: a prefix is released along with what was excluded
+// from it, which no other message repeats.
+func TestReleaseExclude(t *testing.T) {
+	m := Mode{Prefixes: true}
+	exclude := netip.MustParsePrefix("2001:db8:100:ff::/64")
+	lease := leased{prefix: pd56, exclude: exclude, preferred: 2000, valid: 3000}
+	d := newDesk(t, ClientConfig{RapidCommit: true}, 1)
+	b := from(serverID, reply, d.start(m).next()).withPD(1000, 1600, lease)
+	b.option(dhcpv6.OptionRapidCommit, nil)
+	d.give(b)
+	if l := d.c.Lease(); len(l.Prefixes) != 1 || l.Prefixes[0].Exclude != exclude {
+		t.Fatalf("%+v", l)
+	}
+	if x := d.expect(renew).pds[0].leases; len(x) != 1 || x[0].exclude.IsValid() {
+		t.Errorf("renewed %+v", x)
+	}
+	d.c.Release(d.now)
+	if x := d.last().pds[0].leases; d.last().typ != release || len(x) != 1 || x[0].prefix != pd56 || x[0].exclude != exclude {
+		t.Errorf("released %+v", x)
+	}
+}
+
 // TestConfirmOtherStatus: what is neither success nor NotOnLink says nothing about the link.
 func TestConfirmOtherStatus(t *testing.T) {
 	na := Mode{Addresses: true}
