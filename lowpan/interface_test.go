@@ -116,16 +116,18 @@ func checkQueue(t testing.TB, q *queue) {
 			refs += nb.refs
 		}
 	}
-	for nb := q.idleOld; nb != nil; nb = nb.idleNx {
-		idle++
-		if nb.refs != 0 || nb.active {
-			t.Fatalf("neighbour %v is not idle", nb.dst)
+	for _, r := range [...]*roster{&q.strange, &q.known} {
+		for nb := r.old; nb != nil; nb = nb.idleNx {
+			idle++
+			if nb.refs != 0 || nb.active || nb.in != r || nb.answered != (r == &q.known) {
+				t.Fatalf("neighbour %v is not idle here", nb.dst)
+			}
 		}
-	}
-	for nb := q.activeHead; nb != nil; nb = nb.nextActive {
-		active++
-		if !nb.active {
-			t.Fatalf("neighbour %v is not active", nb.dst)
+		for nb := r.head; nb != nil; nb = nb.nextActive {
+			active++
+			if !nb.active {
+				t.Fatalf("neighbour %v is not active", nb.dst)
+			}
 		}
 	}
 	if held != q.held || held > q.limits.IndirectDatagrams {

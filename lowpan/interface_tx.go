@@ -214,6 +214,7 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 		dst := f.d.to.dst
 		switch {
 		case !status.OK():
+			f.d.to.answered = false
 			failed = f.d
 			if i.current == f.d {
 				i.current = nil
@@ -223,6 +224,7 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 				i.linkStatus(now, dst, false)
 			}
 		case f.last:
+			f.d.to.answered = true
 			i.stats.DatagramsSent++
 			i.q.release(f.d)
 			if status == ieee802154.TxAcked {

@@ -72,15 +72,28 @@ type neighbor struct {
 	count, lastCount     int
 	dropping             bool
 
+	// It took the last datagram. A station of which that is not known may not exist: an
+	// answer to it takes the time of all repetitions.
+	answered bool
+
 	hashNext         *neighbor
 	active           bool
 	nextActive       *neighbor
 	idlePrev, idleNx *neighbor // list of those with refs 0 that are not active
+	in               *roster   // where it is active or idle
+}
+
+// A roster holds neighbours of one kind.
+type roster struct {
+	head, tail *neighbor // active
+	old, new   *neighbor // idle, the longest unused first
 }
 
 // A queue holds what waits for the radio: a queue for each neighbour, which are served in
 // turn, each the same number of bytes (deficit round robin), and whose delay is bounded by
-// CoDel. What it may hold, it may hold of everything in all.
+// CoDel. What it may hold, it may hold of everything in all. However many neighbours there are
+// that were not heard to take anything, one of them has its turn for each quantum that is
+// sent to the others.
 type queue struct {
 	limits Limits
 	seed   uint64
@@ -93,11 +106,11 @@ type queue struct {
 	held  int // datagrams waiting, for those that sleep
 	bytes int // compressed bytes of total
 
-	byDst               []*neighbor // hash buckets
-	neighbors           int         // allocated
-	idleOld, idleNew    *neighbor
-	activeHead, activeT *neighbor
-	free                *datagram
+	byDst          []*neighbor // hash buckets
+	neighbors      int         // allocated
+	strange, known roster      // by answered
+	turn           int         // bytes that known ones were sent since a strange one had its turn
+	free           *datagram
 }
 
 func (q *queue) init(l Limits) {
@@ -148,9 +161,8 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 		return nb
 	}
 	// One more neighbour than datagrams: so there always is one with neither.
-	if nb = q.idleOld; nb == nil && q.neighbors > q.limits.QueueDatagrams {
-		q.sweep()
-		nb = q.idleOld
+	if nb = q.strange.old; nb == nil && q.neighbors > q.limits.QueueDatagrams {
+		nb = q.unused()
 	}
 	if nb == nil {
 		nb = new(neighbor)
@@ -211,21 +223,42 @@ func (q *queue) push(now time.Time, nb *neighbor, d *datagram) {
 	}
 }
 
-func (q *queue) activate(nb *neighbor) {
-	nb.active, nb.nextActive = true, nil
-	if q.activeT != nil {
-		q.activeT.nextActive = nb
-	} else {
-		q.activeHead = nb
+// roster returns where nb belongs.
+func (q *queue) roster(nb *neighbor) *roster {
+	if nb.answered {
+		return &q.known
 	}
-	q.activeT = nb
+	return &q.strange
+}
+
+// unused returns a neighbour that nothing waits for: one that does not answer where there is
+// one, else that of which nothing was wanted for longest.
+func (q *queue) unused() *neighbor {
+	if q.sweep(&q.strange); q.strange.old != nil {
+		return q.strange.old
+	}
+	if q.known.old == nil {
+		q.sweep(&q.known)
+	}
+	return q.known.old
+}
+
+func (q *queue) activate(nb *neighbor) {
+	r := q.roster(nb)
+	nb.active, nb.nextActive, nb.in = true, nil, r
+	if r.tail != nil {
+		r.tail.nextActive = nb
+	} else {
+		r.head = nb
+	}
+	r.tail = nb
 }
 
 // deactivate takes the head off the list of active neighbours.
-func (q *queue) deactivate() *neighbor {
-	nb := q.activeHead
-	if q.activeHead = nb.nextActive; q.activeHead == nil {
-		q.activeT = nil
+func (r *roster) deactivate() *neighbor {
+	nb := r.head
+	if r.head = nb.nextActive; r.head == nil {
+		r.tail = nil
 	}
 	nb.active, nb.nextActive = false, nil
 	return nb
@@ -233,10 +266,32 @@ func (q *queue) deactivate() *neighbor {
 
 // next returns the datagram whose turn it is, which is from now on with the radio, or nil.
 func (q *queue) next(now time.Time) *datagram {
+	for nb := q.strange.head; nb != nil && nb.answered; nb = q.strange.head {
+		q.activate(q.strange.deactivate()) // known by now
+	}
+	if q.strange.head == nil || q.turn < quantum {
+		if d := q.nextOf(&q.known, now); d != nil {
+			q.turn += len(d.b)
+			return d
+		}
+	}
+	q.turn = 0
+	if d := q.nextOf(&q.strange, now); d != nil {
+		return d
+	}
+	return q.nextOf(&q.known, now)
+}
+
+// nextOf is next among the neighbours of one kind.
+func (q *queue) nextOf(r *roster, now time.Time) *datagram {
 	var held *neighbor // the first of those in a row that may not be sent anything
-	for nb := q.activeHead; nb != nil; nb = q.activeHead {
+	for nb := r.head; nb != nil; nb = r.head {
+		if q.roster(nb) != r {
+			q.activate(r.deactivate()) // it is of the other kind by now
+			continue
+		}
 		if nb.head == nil || nb.sleepy {
-			q.deactivate()
+			r.deactivate()
 			if nb.refs == 0 {
 				q.idle(nb)
 			}
@@ -249,13 +304,13 @@ func (q *queue) next(now time.Time) *datagram {
 			if held == nil {
 				held = nb
 			}
-			q.activate(q.deactivate())
+			q.activate(r.deactivate())
 			continue
 		}
 		held = nil
 		if nb.deficit <= 0 {
 			nb.deficit += quantum
-			q.activate(q.deactivate())
+			q.activate(r.deactivate())
 			continue
 		}
 		if d := nb.dequeue(q, now); d != nil {
@@ -287,33 +342,34 @@ func (q *queue) release(d *datagram) {
 
 // idle appends nb to the list of neighbours without datagrams, the longest unused first.
 func (q *queue) idle(nb *neighbor) {
-	nb.idlePrev, nb.idleNx = q.idleNew, nil
-	if q.idleNew != nil {
-		q.idleNew.idleNx = nb
+	r := q.roster(nb)
+	nb.idlePrev, nb.idleNx, nb.in = r.new, nil, r
+	if r.new != nil {
+		r.new.idleNx = nb
 	} else {
-		q.idleOld = nb
+		r.old = nb
 	}
-	q.idleNew = nb
+	r.new = nb
 }
 
 func (q *queue) unidle(nb *neighbor) {
 	if nb.idlePrev != nil {
 		nb.idlePrev.idleNx = nb.idleNx
 	} else {
-		q.idleOld = nb.idleNx
+		nb.in.old = nb.idleNx
 	}
 	if nb.idleNx != nil {
 		nb.idleNx.idlePrev = nb.idlePrev
 	} else {
-		q.idleNew = nb.idlePrev
+		nb.in.new = nb.idlePrev
 	}
 	nb.idlePrev, nb.idleNx = nil, nil
 }
 
 // sweep takes the neighbours that were emptied by drops out of the list of active ones.
-func (q *queue) sweep() {
+func (q *queue) sweep(r *roster) {
 	var head, tail *neighbor
-	for nb := q.activeHead; nb != nil; {
+	for nb := r.head; nb != nil; {
 		next := nb.nextActive
 		nb.nextActive = nil
 		switch {
@@ -329,15 +385,21 @@ func (q *queue) sweep() {
 		}
 		nb = next
 	}
-	q.activeHead, q.activeT = head, tail
+	r.head, r.tail = head, tail
 }
 
-// longest returns the neighbour with most bytes waiting, or nil. It looks at every active
-// one, at most Limits.QueueDatagrams, and only when the interface is full.
+// longest returns the neighbour with most bytes waiting, or nil; one that may not exist
+// before one that answers. It looks at every active one, at most Limits.QueueDatagrams, and
+// only when the interface is full.
 func (q *queue) longest() (long *neighbor) {
-	for nb := q.activeHead; nb != nil; nb = nb.nextActive {
-		if nb.head != nil && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
-			long = nb
+	for _, r := range [...]*roster{&q.strange, &q.known} {
+		for nb := r.head; nb != nil; nb = nb.nextActive {
+			if nb.head != nil && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
+				long = nb
+			}
+		}
+		if long != nil {
+			break
 		}
 	}
 	return long

@@ -101,6 +101,10 @@ func TestQueueFair(t *testing.T) {
 	now := time.Unix(100, 0)
 	a := newStation(InterfaceConfig{EUI64: euiA})
 	big, small := ipv6.EUI64(1), ipv6.EUI64(2)
+	for _, dst := range []ipv6.LinkAddr{big, small} {
+		a.Output(now, testUDP(linkTo(euiA, dst), 140), dst)
+	}
+	a.frames(t, now, ieee802154.TxAcked)
 	for range 20 {
 		a.Output(now, testUDP(linkTo(euiA, big), 1280), big)
 	}

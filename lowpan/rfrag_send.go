@@ -548,6 +548,7 @@ func (i *Interface) end(e *recovery, why Drop) {
 		return
 	}
 	i.stats.DatagramsSent++
+	d.to.answered = true
 	i.q.release(d)
 }
 

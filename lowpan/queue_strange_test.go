@@ -1,0 +1,53 @@
+package lowpan
+
+import (
+	"testing"
+	"time"
+
+	"border-router/ieee802154"
+	"border-router/ipv6"
+)
+
+// Answers to stations that do not exist take neither the turn nor the place of what is for a
+// neighbour that does.
+func TestQueueStrangers(t *testing.T) {
+	now := time.Unix(100, 0)
+	a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{QueueDatagrams: 64}})
+	friend := ipv6.EUI64(1)
+	send := func(dst ipv6.LinkAddr) { a.Output(now, testUDP(linkTo(euiA, dst), 140), dst) }
+	var toFriend, toOthers int
+	step := func() {
+		n := a.Next(now, a.tx[:1])
+		for k := range a.tx[:n] {
+			var h ieee802154.Frame
+			if err := h.Parse(a.tx[k].Data); err != nil {
+				t.Fatal(err)
+			}
+			a.tx[k].Status = ieee802154.TxNoAck
+			if toOthers++; h.Dst.V == 1 {
+				a.tx[k].Status = ieee802154.TxAcked
+				toFriend++
+				toOthers--
+			}
+		}
+		a.Done(now, a.tx[:n])
+		checkInterface(t, a.Interface)
+	}
+	send(friend)
+	for range 2 {
+		step()
+	}
+	toFriend = 0
+	for k := range 1000 {
+		for j := range 5 {
+			send(ipv6.EUI64(uint64(1000 + 5*k + j)))
+		}
+		send(friend)
+		for range 3 {
+			step()
+		}
+	}
+	if drops := a.Stats().TxDrops; drops[DropQueueTotal] == 0 || toFriend < 995 || toOthers < 1000 {
+		t.Errorf("%d of 1000 datagrams to the friend, %d to others; drops %v", toFriend, toOthers, drops)
+	}
+}
