@@ -28,6 +28,7 @@ const (
 	DropRoutingHeader                    // a routing header that does not pass a border
 	DropLinkMulticast                    // not for us, and came in a frame to a group of stations
 	DropNotDesignated                    // multicast that another router to the link forwards
+	DropFragmentedND                     // neighbor discovery in fragments (RFC 6980 section 5)
 	numDrops
 )
 
@@ -53,6 +54,7 @@ var dropText = [numDrops]string{
 	DropRoutingHeader:    "routing_header",
 	DropLinkMulticast:    "link_multicast",
 	DropNotDesignated:    "multicast_not_designated",
+	DropFragmentedND:     "nd_fragmented",
 }
 
 // Error returns the reason as a metric label.

@@ -39,9 +39,18 @@ func (r *Router) inputFragment(now time.Time, l *Link, p ipv6.Packet, m ipv6.Met
 		l.stats.Held++
 	case err != nil:
 		l.drop(err)
+	case isWholeND(whole):
+		l.drop(DropFragmentedND)
 	case r.local[addrKey(whole.Dst16())] == localHost:
 		r.inputLocal(now, l, whole, m)
 	default:
 		r.inputCore(now, l, whole, m)
 	}
+}
+
+// isWholeND reports whether p, which came in fragments, is a message of neighbor discovery:
+// such "MUST be silently ignored" (RFC 6980 section 5).
+func isWholeND(p ipv6.Packet) bool {
+	proto, off, err := ipv6.UpperLayer(p)
+	return err == nil && proto == ipv6.ProtoICMPv6 && off < len(p) && isLinkND(p[off])
 }

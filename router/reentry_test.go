@@ -106,3 +106,19 @@ func TestFragmentsForHost(t *testing.T) {
 		f.check(t)
 	}
 }
+
+// TestFragmentedND has neighbor discovery come in fragments: it is not what a node sends (RFC
+// 6980 section 5). In a single fragment it comes to the machine as it is, which refuses it.
+func TestFragmentedND(t *testing.T) {
+	for typ := uint8(ipv6.ICMPRouterSolicitation); typ <= ipv6.ICMPRedirect; typ++ {
+		f := newFixture(Config{})
+		p := ipv6.Packet(ipv6.AppendICMP(nil, typ, 0, 0, make([]byte, 2000), adr("fe80::a"), ownLL, 255))
+		for _, q := range fragment(p, 1280) {
+			f.r.Input(t0, q, meshMeta)
+		}
+		if f.nb.nd != 0 || f.ml.Drops()[DropFragmentedND.Error()] != 1 || len(f.mesh.sent) != 0 {
+			t.Errorf("type %d: taken %d, %v", typ, f.nb.nd, f.ml.Drops())
+		}
+		f.check(t)
+	}
+}
