@@ -98,8 +98,8 @@ func (l *LAN) stopChecks(now time.Time) {
 }
 
 // announce tells the link that addr is reached by us. It has just been found unique, or was
-// ours before, so the O flag takes it from the router it was behind until now (RFC 8929
-// section 9.3).
+// ours before; no node of a mesh can be on the link as well, so the O flag takes it at once
+// from the router it was behind until now (RFC 8929 sections 6 and 7).
 func (l *LAN) announce(now time.Time, addr netip.Addr) {
 	if e := l.cache.lookup(addr); e != nil && !e.listed {
 		l.cache.remove(now, e, DropConflict)
