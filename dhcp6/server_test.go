@@ -453,3 +453,45 @@ func TestServerBehindRelays(t *testing.T) {
 		}
 	}
 }
+
+// TestServerLifetimes: no lease outlives the prefix that it is from.
+func TestServerLifetimes(t *testing.T) {
+	c := newCounter(t, ServerConfig{})
+	give := func() (preferred, valid, t1, t2 uint32) {
+		t.Helper()
+		m := c.ask(of(clientID, serverID, dhcpv6.MessageTypeRequest).asking())
+		if len(m.nas) != 1 || len(m.nas[0].leases) != 1 {
+			t.Fatalf("answer %+v", m)
+		}
+		x := m.nas[0]
+		return x.leases[0].preferred, x.leases[0].valid, x.t1, x.t2
+	}
+	for _, tt := range []struct {
+		preferred, valid time.Duration // of the prefix; 0: no end
+		want             [4]uint32
+	}{
+		{0, 0, [4]uint32{12 * 3600, 24 * 3600, 6 * 3600, 34560}},
+		{time.Hour, 2 * time.Hour, [4]uint32{3600, 7200, 1800, 2880}},
+		{13 * time.Hour, 14 * time.Hour, [4]uint32{12 * 3600, 14 * 3600, 6 * 3600, 34560}},
+		{time.Second, time.Minute, [4]uint32{1, 60, 0, 0}},
+	} {
+		until := func(d time.Duration) time.Time {
+			if d == 0 {
+				return time.Time{}
+			}
+			return c.now.Add(d)
+		}
+		c.s.SetLifetimes(until(tt.preferred), until(tt.valid))
+		var got [4]uint32
+		if got[0], got[1], got[2], got[3] = give(); got != tt.want {
+			t.Errorf("%v, %v: got %v, want %v", tt.preferred, tt.valid, got, tt.want)
+		}
+		if b := c.s.Bindings()[0]; b.Valid.Sub(c.now) != time.Duration(tt.want[1])*time.Second {
+			t.Errorf("%v, %v: bound for %v", tt.preferred, tt.valid, b.Valid.Sub(c.now))
+		}
+	}
+	c.s.SetPrefix(c.now, netip.MustParsePrefix("2001:db8:9::/64"), netip.Addr{}, netip.Addr{})
+	if p, v, _, _ := give(); p != 12*3600 || v != 24*3600 {
+		t.Errorf("another prefix is bounded by the one before: %d, %d", p, v)
+	}
+}

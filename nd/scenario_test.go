@@ -306,6 +306,74 @@ func TestPrefixChange(t *testing.T) {
 	}
 }
 
+// TestDelegatedLifetimes: what nodes are told of a prefix ends when the prefix does, to the
+// second; they are told when it will end earlier than they think, and the prefix that follows
+// finds the one before deprecated for what is left of it.
+func TestDelegatedLifetimes(t *testing.T) {
+	w := newWorld(t, RouterConfig{Prefix: mesh})
+	h := w.host(1, HostConfig{Lifetime: 5 * minute})
+	at := func(p netip.Prefix) time.Duration { // how long the host may use it
+		for _, x := range h.nd.prefixes {
+			if x.prefix == p {
+				return x.until.Sub(w.now)
+			}
+		}
+		return 0
+	}
+	delegated := func(preferred, valid time.Duration) {
+		w.r.SetLifetimes(w.now, w.now.Add(preferred), w.now.Add(valid))
+	}
+	delegated(hour, 2*hour)
+	w.run(minute)
+	if d := at(mesh); d > 2*hour-minute || d < 2*hour-minute-2*second {
+		t.Errorf("valid for %v, of a delegation with %v left", d, 2*hour-minute)
+	}
+	version := w.r.ABROVersion()
+	for range 24 { // renewed each half hour, for half a day
+		w.run(30 * minute)
+		delegated(hour, 2*hour)
+		p, v := w.r.Lifetimes(w.now)
+		if p != hour || v != 2*hour {
+			t.Fatalf("announces %v and %v", p, v)
+		}
+		if d := at(mesh); d <= 0 || d > 2*hour {
+			t.Fatalf("valid for %v", d)
+		}
+	}
+	if w.r.ABROVersion() != version {
+		t.Error("a renewal is news")
+	}
+	// Deprecated by who delegates it.
+	delegated(0, hour)
+	w.run(20 * second)
+	if d := at(mesh); w.r.ABROVersion() == version || d > hour || d < hour-21*second {
+		t.Errorf("valid for %v, version %d", d, w.r.ABROVersion())
+	}
+	// Another one takes its place.
+	next := netip.MustParsePrefix("2001:db8:5::/64")
+	w.r.SetPrefix(w.now, next)
+	delegated(hour, 2*hour)
+	w.run(minute)
+	if d := at(mesh); d > hour-80*second || d < hour-83*second || at(next) <= hour {
+		t.Errorf("the old one is valid for %v, the new one for %v", d, at(next))
+	}
+	w.run(hour)
+	if at(mesh) != 0 || h.addrs[h.global()] || len(w.r.old) != 0 && w.r.old[0].until.After(w.now) {
+		t.Errorf("the old one is still there: %v, %v", at(mesh), h.addrs)
+	}
+	// One that ran out is not announced at all any more.
+	delegated(0, 0)
+	w.r.SetPrefix(w.now, mesh)
+	for _, o := range w.r.old {
+		if o.prefix == next {
+			t.Errorf("%v is announced until %v", next, o.until)
+		}
+	}
+	if p, v := w.r.Lifetimes(w.now); p != w.r.cfg.PreferredLifetime || v != w.r.cfg.ValidLifetime {
+		t.Errorf("our own prefix has %v and %v", p, v)
+	}
+}
+
 // The router goes away and comes back.
 func TestRouterLost(t *testing.T) {
 	w := newWorld(t, RouterConfig{Prefix: mesh})

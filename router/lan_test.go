@@ -648,3 +648,31 @@ func BenchmarkRules(b *testing.B) {
 		f.r.Input(t0, p, ipv6.Meta{Port: 2})
 	}
 }
+
+// secondary is a mesh that another router serves.
+type secondary struct{ members }
+
+func (*secondary) Designated() bool { return false }
+
+// TestMulticastNotDesignated: what comes from a mesh that another router serves is left to
+// that one, and given to our own services.
+func TestMulticastNotDesignated(t *testing.T) {
+	for _, joined := range []bool{false, true} {
+		f := newLANFixture(Config{})
+		f.la.SetMulticast(&secondary{members{want: map[netip.Addr][]ipv6.LinkAddr{}}})
+		f.mb.want[group], f.ml.want[group] = []ipv6.LinkAddr{llB}, []ipv6.LinkAddr{llB}
+		want := [4]int{}
+		if joined {
+			f.r.JoinGroup(group)
+			want[3] = 1
+		}
+		f.la.Deliver(t0, udp(inA, group, 64, 50), ipv6.Meta{})
+		if got := f.sent(); got != want {
+			t.Errorf("joined %v: sent %v, want %v", joined, got, want)
+		}
+		if n := f.la.Drops()[DropNotDesignated.Error()]; n == 1 == joined {
+			t.Errorf("joined %v: %v", joined, f.la.Drops())
+		}
+		f.check(t)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,6 +46,13 @@ func kea(t *testing.T, ns *netnstest.NS, server netip.Addr, subnets ...object) *
 	if err := os.WriteFile(file, conf, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "link-local address of the server", 5*time.Second, func() error {
+		out, err := ns.Exec("ip", "-6", "addr", "show", "dev", "eth0", "scope", "link")
+		if err != nil || !strings.Contains(out, "fe80") || strings.Contains(out, "tentative") {
+			return fmt.Errorf("%v %s", err, out)
+		}
+		return nil
+	})
 	p := start(t, ns, "env", "KEA_LOCKFILE_DIR=none", "KEA_PIDFILE_DIR="+dir, "kea-dhcp6", "-c", file)
 	eventually(t, "Kea up", 20*time.Second, func() error {
 		if !strings.Contains(p.output(), "DHCP6_STARTED") {
@@ -170,9 +178,7 @@ func TestDelegation(t *testing.T) {
 			first := r.waitPrefix(poolA, "delegated", 30*time.Second)
 			n.addr = n.address(first)
 			reach(t, host, n.addr, 10*time.Second)
-			if err := ping(host, ula, 8, 2); err != nil {
-				t.Errorf("the prefix before: %v", err)
-			}
+			reach(t, host, ula, 5*time.Second) // the prefix before
 			ours := netip.MustParseAddr(tape.read("dhcpv6.msgtype == 1", "ipv6.src")[0])
 			stage("granted")
 			// The gateway of the site routes what it has delegated to us, and gets it back
@@ -199,9 +205,7 @@ func TestDelegation(t *testing.T) {
 			if p := r.prefix(); p != first {
 				t.Errorf("prefix %v after the renewal, was %v", p, first)
 			}
-			if err := ping(host, n.addr, 1000, 2); err != nil {
-				t.Error(err)
-			}
+			eventually(t, "ping of many frames", 10*time.Second, func() error { return ping(host, n.addr, 1000, 2) })
 
 			stage("renewed")
 			// A restart: the prefix is there at once, and confirmed by a Rebind.
@@ -231,9 +235,7 @@ func TestDelegation(t *testing.T) {
 			server1.quit()
 			server2 := kea(t, gateway, server, delegating(poolB.Addr().String()))
 			second := r.waitPrefix(poolB, "delegated", 30*time.Second)
-			if err := ping(host, n.addr, 8, 1); err != nil {
-				t.Errorf("the prefix before: %v", err)
-			}
+			reach(t, host, n.addr, 5*time.Second) // the prefix before
 			addr := n.address(second)
 			reach(t, host, addr, 10*time.Second)
 			exchanged, _ := r.run("neighbors")
@@ -268,5 +270,69 @@ func TestDelegation(t *testing.T) {
 			r.checkCounters()
 			stage("done")
 		})
+	}
+}
+
+// TestDHCPFlags: what is asked of the server is what the flags of router advertisements
+// say, and what the LAN says of resolvers reaches the nodes.
+func TestDHCPFlags(t *testing.T) {
+	need(t, "kea-dhcp6", "radvd", "tcpdump", "tshark")
+	t.Parallel()
+	lan, gateway, home := newSegment(t), station(t, 0), station(t, 0)
+	lan.plug(gateway, "eth0")
+	lan.plug(home, "eth0")
+	server := lanPrefix.Addr().Next()
+	gateway.AddAddress("eth0", netip.PrefixFrom(server, 64))
+	tape := record(t, gateway, "eth0")
+	kea(t, gateway, server, delegating(poolA.Addr().String()))
+	advertiser := radvd(t, gateway, "AdvManagedFlag on; RDNSS 2001:db8:53::1 {}; DNSSL radvd.example {};")
+	r := startLAN(t, home, "--uplink", "ethernet://eth0", "--dhcp-delegation", "off", "--dhcp-sntp", "2001:db8:53::9")
+	mesh, endCapture := r.capturing()
+	leased := netip.MustParsePrefix("2001:db8:1::100/120")
+	has := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(r.status().Uplink.Addresses, p.Contains)
+	}
+	eventually(t, "leased address", 15*time.Second, func() error {
+		if !has(leased) {
+			return fmt.Errorf("have %v", r.status().Uplink.Addresses)
+		}
+		return nil
+	})
+	own := r.status().Uplink.Addresses
+	reach(t, gateway, own[slices.IndexFunc(own, leased.Contains)], 5*time.Second)
+	n := r.node("02:00:5e:10:00:00:00:01")
+	n.addr = n.address(r.prefix())
+	eventually(t, "registration", 15*time.Second, func() error {
+		if out, err := r.run("neighbors"); err != nil || !strings.Contains(out, n.addr.String()) {
+			return fmt.Errorf("%v %s", err, out)
+		}
+		return nil
+	})
+	// No address any more, but configuration.
+	advertiser.quit()
+	advertiser = radvd(t, gateway, "AdvOtherConfigFlag on; RDNSS 2001:db8:53::1 {}; DNSSL radvd.example {};")
+	eventually(t, "address given back", 15*time.Second, func() error {
+		if has(leased) {
+			return fmt.Errorf("have %v", r.status().Uplink.Addresses)
+		}
+		return nil
+	})
+	eventually(t, "Release and Information-request", 15*time.Second, func() error {
+		if len(tape.read("dhcpv6.msgtype == 8")) == 0 || len(tape.read("dhcpv6.msgtype == 11")) == 0 {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
+	advertiser.quit()
+	endCapture()
+	var servers, domains, other bool
+	for _, line := range mesh.read("icmpv6.type == 134 and icmpv6.opt.6co.context_prefix", "icmpv6.opt.rdnss", "icmpv6.opt.dnssl", "icmpv6.nd.ra.flag.o") {
+		servers = servers || strings.Contains(line, "2001:db8:53::1") && strings.Contains(line, "2001:db8:53::53")
+		domains = domains || strings.Contains(line, "radvd.example") && strings.Contains(line, "kea.example")
+		other = other || strings.HasSuffix(line, "1") || strings.HasSuffix(line, "True")
+	}
+	if !servers || !domains || !other {
+		t.Errorf("nodes are told of servers: %v, domains: %v, other configuration: %v\n%s", servers, domains, other,
+			strings.Join(mesh.read("icmpv6.type == 134", "ipv6.dst", "icmpv6.opt.rdnss", "icmpv6.opt.dnssl", "icmpv6.nd.ra.flag.o"), "\n"))
 	}
 }

@@ -340,3 +340,72 @@ func checkCopies(t *testing.T, zep string, prefix netip.Prefix, known bool) {
 		}
 	}
 }
+
+// TestMulticastTwoRouters: two routers on a LAN, each with a mesh, and then both with the
+// same one: everybody hears everything once, and when the one that serves the mesh goes the
+// other takes over.
+func TestMulticastTwoRouters(t *testing.T) {
+	need(t, "tcpdump", "tshark")
+	t.Parallel()
+	for _, same := range []bool{false, true} {
+		t.Run(fmt.Sprintf("same mesh %v", same), func(t *testing.T) {
+			t.Parallel()
+			lan, host, one, two := newSegment(t), station(t, 64), station(t, 0), station(t, 0)
+			for _, ns := range []*netnstest.NS{host, one, two} {
+				lan.plug(ns, "eth0")
+			}
+			// The air between the two.
+			one.LinkTo(two, "air", "air")
+			one.AddAddress("air", netip.MustParsePrefix("fd99::1/64"))
+			two.AddAddress("air", netip.MustParsePrefix("fd99::2/64"))
+			record(t, host, "eth0")
+			flags := []string{"--uplink", "ethernet://eth0", "--multicast-query-interval", "2s"}
+			radio1, radio2 := "zep://[fd99::1]:17754?mode=hub&eui64=0200000000000002", "zep://[fd99::2]:17754?mode=hub&eui64=0200000000000001"
+			node2 := "zep://[fd99::2]:17754?mode=client"
+			if same {
+				radio2 = "zep://[fd99::1]:17754?mode=client&eui64=0200000000000001" // the lower address: it is the querier
+				node2 = "zep://[fd99::1]:17754?mode=client"
+				flags = append(flags, "--prefix", "2001:db8:77::/64")
+			}
+			r1 := startLAN(t, one, append(flags, "--radio", radio1)...)
+			r2 := startLAN(t, two, append(flags, "--radio", radio2)...)
+			a := talkNode(t, inside(t, one, node.Config{Radio: "zep://[fd99::1]:17754?mode=client", EUI64: 0x02005e1000000001}))
+			b := talkNode(t, inside(t, two, node.Config{Radio: node2, EUI64: 0x02005e1000000002}))
+			waitAddr(t, host, anyULA, 15*time.Second, "preferred", preferred)
+			h := talk(t, host)
+			h.join("ff05::77", "ff05::79")
+			a.join("ff05::78", "ff05::79")
+			b.join("ff05::78", "ff05::77")
+			sayUntil(t, "LAN to meshes", h, "ff05::78", a, b)
+			sayUntil(t, "mesh to mesh and LAN", a, "ff05::77", b, h)
+			sayUntil(t, "the other way", b, "ff05::79", a, h)
+			for i := range 5 {
+				h.say("ff05::78", fmt.Sprint("host again ", i))
+				a.say("ff05::77", fmt.Sprint("a again ", i))
+			}
+			time.Sleep(time.Second)
+			for name, k := range map[string]*talker{"host": h, "a": a, "b": b} {
+				for text, n := range k.heard(time.Millisecond) {
+					if n != 1 {
+						t.Errorf("%s hears %q %d times", name, text, n)
+					}
+				}
+			}
+			if !same {
+				return
+			}
+			aside := uint64(0)
+			for _, p := range r1.status().Ports {
+				aside += p.Drops["multicast_not_designated"]
+			}
+			if aside == 0 {
+				t.Error("the router that is not the querier has left nothing to the other one")
+			}
+			// The querier goes, and the one with the hub takes over.
+			r2.p.signal(syscall.SIGKILL)
+			<-r2.p.done
+			sayUntil(t, "LAN to mesh by the other router", h, "ff05::78", a, b)
+			sayUntil(t, "mesh to LAN by the other router", a, "ff05::77", b, h)
+		})
+	}
+}
