@@ -388,7 +388,7 @@ func (l *LAN) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		ll = m.LinkSrc
 	}
 	// By multicast, one for all that ask within a moment; where that would have to wait, by
-	// unicast.
+	// unicast, unless too many ask.
 	if wait := l.adv.last.Add(minDelayBetweenRAs).Sub(now); !l.adv.last.IsZero() && wait > maxRADelayTime && isUnicast(src) && !ll.IsZero() && !ll.IsGroup() {
 		// "In all cases, Router Advertisements sent in response to a Router Solicitation MUST be
 		// delayed by a random time between 0 and MAX_RA_DELAY_TIME seconds."
@@ -396,11 +396,10 @@ func (l *LAN) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		if slices.ContainsFunc(l.delayed, func(x lanReply) bool { return x.target == r.target && x.dst == r.dst && x.ll == r.ll }) {
 			return nil // one answer for both
 		}
-		if len(l.delayed) >= maxDelayed || !l.adv.unicast.Take(now) {
-			return DropRateLimit
+		if len(l.delayed) < maxDelayed && l.adv.unicast.Take(now) {
+			l.delayed, l.dirty = append(l.delayed, r), true
+			return nil
 		}
-		l.delayed, l.dirty = append(l.delayed, r), true
-		return nil
 	}
 	l.scheduleRA(now)
 	return nil
