@@ -1,0 +1,658 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"border-router/ieee802154"
+	"border-router/internal/netnstest"
+	"border-router/ipv6"
+	"border-router/zep"
+)
+
+// attackTime is how long each attack lasts; with 20s they are what thc-ipv6 is made for.
+var attackTime = flag.Duration("attack", 2*time.Second, "how long each attack of thc-ipv6 and each flood of the mesh lasts")
+
+// maxAttackRSS is more than the router may ever need, whatever it is sent; in bytes.
+const maxAttackRSS = 96 << 20
+
+// An arena is an Ethernet with a router of ours, a default router (radvd), a host that means
+// well and an attacker, and a mesh with one node.
+type arena struct {
+	*bench
+	router                        *process
+	home, host, gateway, attacker *netnstest.NS
+	node                          *device
+	hostAddr, gatewayLL, ours     netip.Addr
+	mesh                          netip.Prefix
+	linkLocal                     netip.Addr
+	pause                         time.Duration // of the attacker before he begins
+	flooded                       int           // frames sent into the mesh
+	table                         []string
+	said                          string // by the last program of the attacker
+}
+
+const radvdConf = `interface eth0 {
+  AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 10; AdvDefaultLifetime 1800;
+  prefix 2001:db8:1::/64 { AdvOnLink on; AdvAutonomous on; };
+};
+`
+
+// linkLocal returns the link-local address of eth0, which is there without detection of
+// duplicates.
+func linkLocal(t *testing.T, ns *netnstest.NS) netip.Addr {
+	t.Helper()
+	var out string
+	eventually(t, "link-local address", 5*time.Second, func() error {
+		out = ns.MustExec("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link")
+		if !strings.Contains(out, "fe80") {
+			return fmt.Errorf("%q", out)
+		}
+		return nil
+	})
+	f := strings.Fields(out)
+	return netip.MustParsePrefix(f[slices.Index(f, "inet6")+1]).Addr()
+}
+
+// newArena starts everything but the router.
+func newArena(t *testing.T) *arena {
+	need(t, "ping", "ip", "radvd", "timeout", "atk6-flood_router26")
+	bin := build(t)
+	a := &arena{home: netnstest.New(t), host: netnstest.New(t), gateway: netnstest.New(t), attacker: netnstest.New(t)}
+	wire := netnstest.New(t)
+	// A bridge that learns nothing from the attacker, who has a new MAC address for every frame.
+	wire.MustExec("ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
+	wire.MustExec("ip", "link", "set", "br0", "up")
+	for name, ns := range map[string]*netnstest.NS{"router": a.home, "host": a.host, "gateway": a.gateway, "attacker": a.attacker} {
+		wire.LinkTo(ns, name, "eth0")
+		wire.MustExec("ip", "link", "set", name, "master", "br0")
+	}
+	wire.MustExec("ip", "link", "set", "attacker", "type", "bridge_slave", "learning", "off")
+
+	dir := t.TempDir()
+	a.bench = &bench{t: t, bin: bin, ns: a.home, socket: filepath.Join(dir, "sock")}
+	// The host would fall to these attacks itself: it is told everything.
+	a.hostAddr = netip.MustParseAddr("2001:db8:1::2")
+	a.host.Sysctl("net.ipv6.conf.eth0.accept_ra", "0")
+	a.host.AddAddress("eth0", netip.PrefixFrom(a.hostAddr, 64))
+	a.gateway.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	a.gateway.AddAddress("eth0", netip.MustParsePrefix("2001:db8:1::1/64"))
+	a.gatewayLL = linkLocal(t, a.gateway)
+	// What the kernel would answer there is not to be taken for the router's.
+	a.home.Sysctl("net.ipv6.conf.eth0.disable_ipv6", "1")
+	linkLocal(t, a.attacker)
+	a.attacker.Sysctl("net.ipv6.conf.eth0.accept_ra", "0")
+	a.attacker.AddAddress("eth0", netip.MustParsePrefix("2001:db8:1::666/64"))
+	conf := filepath.Join(dir, "radvd.conf")
+	if err := os.WriteFile(conf, []byte(radvdConf), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	start(t, a.gateway, "radvd", "-n", "-C", conf, "-p", filepath.Join(dir, "radvd.pid"), "-m", "none")
+	return a
+}
+
+func (a *arena) startRouter(args ...string) {
+	a.t.Helper()
+	dir := filepath.Dir(a.socket)
+	a.router = start(a.t, a.home, a.bin, append([]string{"run", "--uplink", "ethernet://eth0", "--prefix", "fd12:3456:789a::/48", "--state-dir", dir, "--socket", a.socket}, args...)...)
+	eventually(a.t, "router up", 5*time.Second, func() error { return a.json(&status{}, "status") })
+}
+
+func (a *arena) startNode() {
+	a.t.Helper()
+	a.mesh = netip.MustParsePrefix("fd12:3456:789a::/64")
+	a.node = &device{eui: "02:00:5e:10:00:00:00:01"}
+	a.node.process = start(a.t, a.home, a.bin, "node", "--radio", "zep://[::1]:17754?mode=client", "--eui64", a.node.eui)
+	a.node.addr = a.node.address(a.mesh)
+}
+
+type attackStatus struct {
+	PID   int
+	Ports []struct {
+		Name, Kind string
+		Addresses  []netip.Addr
+		Sent       uint64
+		Drops      map[string]uint64
+	}
+	ICMPSent uint64 `json:"icmp_errors_sent"`
+	Memory   struct {
+		Heap uint64 `json:"heap_bytes"`
+	}
+}
+
+func (a *arena) status() (s attackStatus) {
+	a.t.Helper()
+	if err := a.json(&s, "status"); err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+// lanAddresses returns the addresses of the LAN's port.
+func (s *attackStatus) lanAddresses() []netip.Addr {
+	for _, p := range s.Ports {
+		if p.Kind == "lan" {
+			return p.Addresses
+		}
+	}
+	return nil
+}
+
+// defaultRouter returns where the router's default route leads.
+func (a *arena) defaultRouter() netip.Addr {
+	a.t.Helper()
+	var routes []struct {
+		Prefix  netip.Prefix
+		NextHop netip.Addr `json:"next_hop"`
+	}
+	if err := a.json(&routes, "routes"); err != nil {
+		a.t.Fatal(err)
+	}
+	for _, r := range routes {
+		if r.Prefix.Bits() == 0 {
+			return r.NextHop
+		}
+	}
+	return netip.Addr{}
+}
+
+// settle waits until the router is what it is on a quiet LAN.
+func (a *arena) settle() {
+	a.t.Helper()
+	eventually(a.t, "address and default router of the LAN", 15*time.Second, func() error {
+		s := a.status()
+		list := s.lanAddresses()
+		i := slices.IndexFunc(list, func(x netip.Addr) bool { return netip.MustParsePrefix("2001:db8:1::/64").Contains(x) })
+		if i < 0 {
+			return fmt.Errorf("addresses %v", list)
+		}
+		a.ours, a.linkLocal = list[i], list[0]
+		if got := a.defaultRouter(); got != a.gatewayLL {
+			return fmt.Errorf("default router %v, want %v", got, a.gatewayLL)
+		}
+		return nil
+	})
+	for _, ns := range []*netnstest.NS{a.host, a.attacker} {
+		ns.MustExec("ip", "-6", "route", "replace", a.mesh.String(), "via", a.linkLocal.String(), "dev", "eth0")
+	}
+}
+
+// report logs the table of attacks.
+func (a *arena) report() {
+	a.t.Logf("attacks of %v each:\n%s", *attackTime, strings.Join(a.table, "\n"))
+}
+
+// rss returns the resident set of the router and its peak since the last reset, in bytes.
+func (a *arena) rss() (now, peak int) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.router.cmd.Process.Pid))
+	if err != nil {
+		a.t.Errorf("the router is gone: %v", err)
+		return 0, 0
+	}
+	field := func(name string) int {
+		_, rest, _ := strings.Cut(string(b), "\n"+name+":")
+		n, _ := strconv.Atoi(strings.Fields(rest)[0])
+		return n << 10
+	}
+	return field("VmRSS"), field("VmHWM")
+}
+
+// frames returns how many frames have come to the router's interface.
+func frames(t *testing.T, ns *netnstest.NS) (rx, tx uint64) {
+	t.Helper()
+	ns.Do(func() {
+		l, err := netlink.LinkByName("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rx, tx = l.Attrs().Statistics.RxPackets, l.Attrs().Statistics.TxPackets
+	})
+	return rx, tx
+}
+
+var pingSummary = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
+
+// under runs f while the host pings the node every 20 ms, and returns how many were lost.
+func (a *arena) under(f func()) (loss float64) {
+	p := start(a.t, a.host, "ping", "-6", "-n", "-q", "-i", "0.02", "-s", "32", "-W", "1", a.node.addr.String())
+	f()
+	p.signal(syscall.SIGINT)
+	<-p.done
+	m := pingSummary.FindStringSubmatch(p.output())
+	if m == nil {
+		a.t.Errorf("ping: %q", p.output())
+		return 1
+	}
+	sent, _ := strconv.Atoi(m[1])
+	got, _ := strconv.Atoi(m[2])
+	// What was sent last may still be on its way.
+	return max(0, float64(sent-1-got)/float64(max(1, sent-1)))
+}
+
+// calm checks that within two seconds from now the mesh is reached without any loss.
+func (a *arena) calm() (took time.Duration) {
+	a.t.Helper()
+	begin := time.Now()
+	for {
+		at := time.Since(begin)
+		out, err := a.host.Exec("ping", "-6", "-n", "-q", "-c", "20", "-i", "0.02", "-W", "1", a.node.addr.String())
+		if err == nil && strings.Contains(out, " 0% packet loss") {
+			if at > 2*time.Second {
+				a.t.Errorf("no loss only %v after the attack", at)
+			}
+			return at
+		}
+		if at > 10*time.Second {
+			a.t.Errorf("10 s after the attack:\n%s", out)
+			return at
+		}
+	}
+}
+
+// attack runs f, or thc-ipv6 with args, for attackTime and checks what no attack may change. The
+// loss is the most that the pings of the host may suffer meanwhile.
+func (a *arena) attack(name string, loss float64, f func(ctx context.Context)) (sent float64) {
+	a.t.Helper()
+	pid := a.router.cmd.Process.Pid
+	before := a.status()
+	rx, tx := frames(a.t, a.home)
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+		a.t.Logf("peak of memory since the start: %v", err)
+	}
+	heap, failed := before.Memory.Heap, 0
+	var lost float64
+	begin := time.Now()
+	lost = a.under(func() {
+		ctx, cancel := context.WithTimeout(a.t.Context(), *attackTime+a.pause)
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() { f(ctx) })
+		for ctx.Err() == nil {
+			var s attackStatus
+			if err := a.json(&s, "status"); err != nil {
+				failed++
+			}
+			heap = max(heap, s.Memory.Heap)
+			select {
+			case <-time.After(200 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+		all.Wait()
+	})
+	took := time.Since(begin)
+	rx2, tx2 := frames(a.t, a.home)
+	_, peak := a.rss()
+	quiet := a.calm()
+	in := rx2 - rx + uint64(a.flooded)
+	if in < 60*uint64(took.Seconds()) && name != "nothing" { // 50 are the pings
+		a.t.Errorf("%s: hardly a packet came: %.200s", name, a.said)
+	}
+	a.table = append(a.table, fmt.Sprintf("%-60s %8d in (%6.0f/s) %7d out  RSS %3.0f MiB  heap %4.1f MiB  lost %4.1f %%  calm after %v",
+		name, in, float64(in)/took.Seconds(), tx2-tx, float64(peak)/(1<<20), float64(heap)/(1<<20), 100*lost, quiet.Round(10*time.Millisecond)))
+	select {
+	case <-a.router.done:
+		a.t.Fatalf("%s: the router ended:\n%s", name, a.router.output())
+	default:
+	}
+	after := a.status()
+	if after.PID != pid {
+		a.t.Errorf("%s: the router is process %d, was %d", name, after.PID, pid)
+	}
+	if failed > 0 {
+		a.t.Errorf("%s: the status was not there %d times", name, failed)
+	}
+	if peak > maxAttackRSS {
+		a.t.Errorf("%s: resident set of %d MiB", name, peak>>20)
+	}
+	if lost > loss {
+		a.t.Errorf("%s: %.0f %% of the pings were lost, more than %.0f %%", name, 100*lost, 100*loss)
+	}
+	have := after.lanAddresses()
+	for _, x := range []netip.Addr{a.linkLocal, a.ours} {
+		if !slices.Contains(have, x) {
+			a.t.Errorf("%s: address %v is gone: %v", name, x, have)
+		}
+	}
+	if got := a.defaultRouter(); got != a.gatewayLL {
+		a.t.Errorf("%s: default router %v, want %v", name, got, a.gatewayLL)
+	}
+	return float64(tx2-tx) / took.Seconds()
+}
+
+// thc returns an attack by a program of thc-ipv6.
+func (a *arena) thc(program string, args ...string) func(ctx context.Context) {
+	return func(ctx context.Context) {
+		end, _ := ctx.Deadline()
+		for time.Until(end) > 100*time.Millisecond { // some end by themselves
+			args := append([]string{"-s", "INT", "-k", "1", fmt.Sprintf("%.1f", time.Until(end).Seconds()), "atk6-" + program}, args...)
+			cmd := exec.Command("timeout", args...)
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			err := a.attacker.Start(cmd)
+			if err == nil {
+				err = cmd.Wait()
+			}
+			a.said = strings.Join(strings.Fields(out.String()), " ")
+			if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+				a.t.Errorf("%s: %v", program, err)
+				return
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}
+}
+
+// flooded is the most that a flood may make the host lose, whose packets wait with those of
+// the flood: the attacker has as much of the machine as the router.
+const flooded = 0.5
+
+// TestAttacks is thc-ipv6 against a router on an Ethernet of its own: it lives, with memory
+// that does not grow, and keeps its addresses and its default router, while the host reaches
+// the mesh, and without any loss within two seconds from the end.
+func TestAttacks(t *testing.T) {
+	a := newArena(t)
+	a.startRouter()
+	a.startNode()
+	a.settle()
+	a.calm()
+	defer a.report()
+
+	ours, node, mesh := a.ours.String(), a.node.addr.String(), a.mesh.Addr().String()
+	a.attack("nothing", 0.02, func(context.Context) {})
+	for _, c := range []struct {
+		loss    float64
+		program string
+		args    []string
+	}{
+		{flooded, "flood_router26", []string{"eth0"}},
+		{flooded, "flood_router26", []string{"-s", "eth0"}},
+		{flooded, "flood_router26", []string{"-F", "eth0"}},
+		{flooded, "flood_advertise6", []string{"eth0"}},
+		{flooded, "flood_advertise6", []string{"eth0", ours}},
+		{flooded, "flood_solicitate6", []string{"eth0", ours, ours}},
+		{flooded, "flood_solicitate6", []string{"eth0"}},
+		{flooded, "flood_rs6", []string{"-S", "eth0"}},
+		{flooded, "flood_mld6", []string{"eth0"}},
+		{flooded, "flood_mld26", []string{"eth0"}},
+		{flooded, "flood_mldrouter6", []string{"eth0"}},
+		{flooded, "flood_redir6", []string{"eth0", a.linkLocal.String()}},
+		{flooded, "flood_dhcpc6", []string{"-n", "-1", "eth0"}},
+		{0.1, "fuzz_ip6", []string{"-a", "-I", "-F", "-S", "-D", "-H", "eth0", ours}},
+		{0.1, "fuzz_ip6", []string{"-a", "-x", "-2", "eth0", ours}},
+		{0.1, "fuzz_ip6", []string{"-a", "-x", "-3", "eth0", ours}},
+		{0.1, "fuzz_ip6", []string{"-a", "-x", "-4", "eth0", "ff02::1"}},
+		{0.1, "fuzz_ip6", []string{"-a", "-x", "-R", "-5", "eth0", "ff02::16"}},
+		{0.1, "fuzz_ip6", []string{"-a", "-x", "-R", "-9", "eth0", "ff02::1"}},
+		{flooded, "fuzz_ip6", []string{"-a", "-I", "eth0", node}}, // more than the air carries
+		{flooded, "denial6", []string{"eth0", ours, "1"}},
+		{flooded, "denial6", []string{"eth0", ours, "2"}},
+		{flooded, "denial6", []string{"eth0", ours, "3"}},
+		{flooded, "denial6", []string{"eth0", ours, "4"}},
+		{flooded, "denial6", []string{"eth0", ours, "6"}},
+		{flooded, "denial6", []string{"eth0", node, "7"}},
+		{flooded, "ndpexhaust26", []string{"-c", "-r", "eth0", mesh}},
+		{flooded, "ndpexhaust26", []string{"-p", "-R", "eth0", mesh}},
+		{flooded, "ndpexhaust26", []string{"-p", "-r", "eth0", "2001:db8:1::"}},
+		{flooded, "smurf6", []string{"eth0", a.hostAddr.String()}},
+		{flooded, "smurf6", []string{"eth0", a.hostAddr.String(), ours}},
+		{flooded, "rsmurf6", []string{"eth0", ours}},
+	} {
+		if c.program == "denial6" {
+			a.pause = 3 * time.Second // that it warns for
+		}
+		sent := a.attack(strings.Join(append([]string{c.program}, c.args...), " "), c.loss, a.thc(c.program, c.args...))
+		a.pause = 0
+		// Of RFC 4443 section 2.4 (f): not more than a host could want.
+		if c.program == "smurf6" && len(c.args) == 2 && sent > 1000 {
+			t.Errorf("smurf6: %.0f packets a second went out", sent)
+		}
+	}
+}
+
+// TestFakeRouter is a router on the LAN that does answer. Of preference medium it does not
+// replace the one that was there first; of preference high it is the default router, as RFC
+// 4191 section 3.2 says, but not where lan.routers names the right one. The mesh is reached all
+// the time.
+func TestFakeRouter(t *testing.T) {
+	for _, c := range []struct {
+		preference string
+		trusted    bool
+		replaces   bool
+	}{{"medium", false, false}, {"high", false, true}, {"high", true, false}} {
+		t.Run(fmt.Sprintf("%s trusted=%v", c.preference, c.trusted), func(t *testing.T) {
+			a := newArena(t)
+			var args []string
+			if c.trusted {
+				args = []string{"--lan-routers", a.gatewayLL.String()}
+			}
+			a.startRouter(args...)
+			a.startNode()
+			a.settle()
+			a.calm()
+			fake := linkLocal(t, a.attacker)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+			defer cancel()
+			lost := a.under(func() {
+				a.thc("fake_router26", "-i", "1", "-p", c.preference, "-A", "2001:db8:bad::/64", "-R", "2001:db8:bad::/48", "-D", "2001:db8:bad::53", "-l", "600", "eth0")(ctx)
+			})
+			if lost > 0.02 {
+				t.Errorf("%.0f %% of the pings were lost", 100*lost)
+			}
+			got, want := a.defaultRouter(), a.gatewayLL
+			if c.replaces {
+				want = fake
+			}
+			if got != want {
+				t.Errorf("default router %v, want %v", got, want)
+			}
+			s := a.status()
+			have := s.lanAddresses()
+			if !slices.Contains(have, a.ours) || !slices.Contains(have, a.linkLocal) {
+				t.Errorf("addresses %v", have)
+			}
+			bad := netip.MustParsePrefix("2001:db8:bad::/64")
+			if i := slices.IndexFunc(have, bad.Contains); (i >= 0) == c.trusted {
+				t.Errorf("trusted %v, addresses %v", c.trusted, have)
+			}
+			a.calm()
+		})
+	}
+}
+
+// TestDuplicateAttack is dos-new-ip6 from before the router's start: it says of each address
+// that is taken. The router tries others (RFC 7217 section 6), says what is wrong, uses none
+// of them, and serves its mesh; when the attacker has gone it takes them again.
+func TestDuplicateAttack(t *testing.T) {
+	a := newArena(t)
+	attacker := start(t, a.attacker, "atk6-dos-new-ip6", "eth0")
+	a.startRouter()
+	a.startNode()
+	eventually(t, "the failure in the log", 20*time.Second, func() error {
+		if !strings.Contains(a.router.output(), "every address that was tried is taken") {
+			return errors.New(a.router.output())
+		}
+		return nil
+	})
+	if n := strings.Count(a.router.output(), "another station has our address"); n < 4 {
+		t.Errorf("%d addresses were tried, want the first and three more", n)
+	}
+	s := a.status()
+	for _, x := range s.lanAddresses() {
+		t.Errorf("%v is used", x)
+	}
+	eventually(t, "the mesh", 10*time.Second, func() error {
+		out, err := a.run("ping", "-c", "2", "-i", "0.1", a.node.addr.String())
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	})
+	attacker.signal(syscall.SIGINT)
+	<-attacker.done
+	if *attackTime < 20*time.Second {
+		return // it takes a minute until the router tries again
+	}
+	eventually(t, "recovery", 90*time.Second, func() error {
+		s := a.status()
+		if len(s.lanAddresses()) == 0 {
+			return errors.New("no address")
+		}
+		return nil
+	})
+	a.settle()
+	a.calm()
+}
+
+// A meshFlood is what a hostile device sends: frames of a new station each.
+type meshFlood struct {
+	name string
+	make func(rnd *rand.Rand, self ipv6.LinkAddr, router netip.Addr, mesh netip.Prefix) []byte // an IPv6 packet
+}
+
+func icmpPacket(src, dst netip.Addr, hopLimit uint8, ext, body []byte) []byte {
+	next := uint8(ipv6.ProtoICMPv6)
+	if ext != nil {
+		next = ipv6.ProtoHopByHop
+	}
+	p := ipv6.AppendHeader(nil, 0, 0, len(ext)+len(body), next, hopLimit, src, dst)
+	p = append(append(p, ext...), body...)
+	ipv6.Packet(p).SetICMPChecksum(ipv6.HeaderLen + len(ext))
+	return p
+}
+
+func withEUI(b []byte, typ uint8, ll ipv6.LinkAddr) []byte {
+	return append(ll.Append(append(b, typ, 2)), 0, 0, 0, 0, 0, 0)
+}
+
+func randomAddr(rnd *rand.Rand, p netip.Prefix) netip.Addr {
+	a := p.Addr().As16()
+	binary.BigEndian.PutUint64(a[8:], rnd.Uint64())
+	return netip.AddrFrom16(a)
+}
+
+var meshFloods = []meshFlood{
+	{"RS", func(_ *rand.Rand, self ipv6.LinkAddr, _ netip.Addr, _ netip.Prefix) []byte {
+		return icmpPacket(ipv6.LinkLocal(self), ipv6.AllRouters, 255, nil, withEUI([]byte{133, 0, 0, 0, 0, 0, 0, 0}, 1, self))
+	}},
+	{"NS", func(rnd *rand.Rand, self ipv6.LinkAddr, router netip.Addr, mesh netip.Prefix) []byte {
+		b := append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, router.AsSlice()...)
+		return icmpPacket(randomAddr(rnd, mesh), router, 255, nil, withEUI(b, 1, self))
+	}},
+	{"registrations", func(_ *rand.Rand, self ipv6.LinkAddr, router netip.Addr, mesh netip.Prefix) []byte {
+		addr := ipv6.WithIID(mesh, self.IID())
+		b := withEUI(append([]byte{135, 0, 0, 0, 0, 0, 0, 0}, addr.AsSlice()...), 1, self)
+		b = self.Append(append(b, 33, 2, 0, 0, 1, 1, 0xff, 0xff)) // EARO: T, TID 1, the longest lifetime
+		return icmpPacket(addr, router, 255, nil, b)
+	}},
+	{"MLD reports", func(rnd *rand.Rand, self ipv6.LinkAddr, _ netip.Addr, _ netip.Prefix) []byte {
+		b := []byte{143, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0}
+		b = append(b, randomAddr(rnd, netip.MustParsePrefix("ff05::/16")).AsSlice()...)
+		return icmpPacket(ipv6.LinkLocal(self), netip.MustParseAddr("ff02::16"), 1, []byte{ipv6.ProtoICMPv6, 0, 5, 2, 0, 0, 1, 0}, b)
+	}},
+	{"DHCPv6", func(rnd *rand.Rand, self ipv6.LinkAddr, _ netip.Addr, _ netip.Prefix) []byte {
+		b := binary.BigEndian.AppendUint32(nil, 1<<24|rnd.Uint32()>>8) // SOLICIT
+		b = self.Append(append(b, 0, 1, 0, 12, 0, 3, 0, 27))           // DUID-LL of an EUI-64
+		b = append(b, 0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0) // IA_NA
+		return ipv6.AppendUDP(nil, netip.AddrPortFrom(ipv6.LinkLocal(self), 546), netip.MustParseAddrPort("[ff02::1:2]:547"), 1, b)
+	}},
+	{"to everywhere", func(rnd *rand.Rand, self ipv6.LinkAddr, _ netip.Addr, mesh netip.Prefix) []byte {
+		to := randomAddr(rnd, [...]netip.Prefix{mesh, netip.MustParsePrefix("2001:db8:1::/64"), netip.MustParsePrefix("2001:db8:2::/64")}[rnd.IntN(3)])
+		return ipv6.AppendUDP(nil, netip.AddrPortFrom(randomAddr(rnd, mesh), 5683), netip.AddrPortFrom(to, 5683), 64, make([]byte, 16))
+	}},
+}
+
+// flood sends frames of a flood to the router, as many as the socket takes.
+func (a *arena) flood(f meshFlood, router ipv6.LinkAddr) func(ctx context.Context) {
+	var conn *net.UDPConn
+	a.home.Do(func() {
+		var err error
+		if conn, err = net.DialUDP("udp6", nil, &net.UDPAddr{IP: net.IPv6loopback, Port: 17754}); err != nil {
+			a.t.Fatal(err)
+		}
+	})
+	return func(ctx context.Context) {
+		defer conn.Close()
+		rnd := rand.New(rand.NewPCG(1, 2))
+		begin := time.Now()
+		for seq := uint32(0); ctx.Err() == nil; seq++ {
+			self := ipv6.EUI64(rnd.Uint64()&^(3<<56) | 2<<56)
+			p := f.make(rnd, self, ipv6.LinkLocal(router), a.mesh)
+			frame := []byte{0x41, 0xcc, byte(seq), 0x23, 0x00} // data, both addresses long, PAN 0x0023
+			frame = binary.LittleEndian.AppendUint64(frame, router.Uint64())
+			if netip.AddrFrom16([16]byte(p[24:40])).IsMulticast() {
+				frame = []byte{0x41, 0xc8, byte(seq), 0x23, 0x00, 0xff, 0xff}
+			}
+			frame = binary.LittleEndian.AppendUint64(frame, self.Uint64())
+			frame = append(append(frame, 0x41), p...) // uncompressed IPv6, RFC 4944 section 5.1
+			h := zep.Header{Version: 2, Type: zep.TypeData, Channel: 26, Device: 1, Mode: zep.ModeCRC, LQI: 0xff, Seq: seq}
+			b, err := h.AppendBinary(nil, ieee802154.AppendFCS(frame))
+			if err != nil {
+				a.t.Error(err)
+				return
+			}
+			conn.Write(b)
+			a.flooded++
+			// Forty times what the air would carry.
+			if ahead := time.Duration(seq)*time.Second/meshRate - time.Since(begin); ahead > time.Millisecond {
+				time.Sleep(ahead)
+			}
+		}
+	}
+}
+
+// meshRate is how many frames a second a flood of the mesh has; the air carries 300 of these.
+const meshRate = 12_000
+
+// TestMeshFlood is a hostile device in the mesh: every frame has another sender. Memory stays
+// bounded, and the host on the LAN reaches its node.
+func TestMeshFlood(t *testing.T) {
+	a := newArena(t)
+	a.startRouter("--dhcp-server", "stateful")
+	a.startNode()
+	a.settle()
+	a.calm()
+	defer a.report()
+	var s struct {
+		Ports []struct{ Kind, LLAddr string }
+	}
+	if err := a.json(&s, "status"); err != nil {
+		t.Fatal(err)
+	}
+	var router ipv6.LinkAddr
+	for _, p := range s.Ports {
+		if p.Kind == "mesh" {
+			var err error
+			if router, err = ipv6.ParseLinkAddr(p.LLAddr); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, f := range meshFloods {
+		a.flooded = 0
+		a.attack("mesh: "+f.name, flooded, a.flood(f, router))
+	}
+}
