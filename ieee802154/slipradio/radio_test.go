@@ -233,7 +233,7 @@ func testRadio(t *testing.T, dialect slipradio.Dialect, tcp bool) {
 	if dialect != slipradio.SixLBR { // which is told, the others are found
 		told = slipradio.Auto
 	}
-	r := b.open(t, slipradio.Config{Dialect: told})
+	r := b.open(t, slipradio.Config{Dialect: told, Timeout: 20 * time.Second})
 	info := waitUp(t, r)
 	if info.EUI64 != dongleEUI || info.Dialect != dialect {
 		t.Fatalf("info %+v", info)
