@@ -35,6 +35,7 @@ type role struct {
 	Down   bool // of a bare loop: from the TUN to ZEP; else up
 	Ack    bool // of a bare loop: acknowledgments go the other way
 	TUN    string
+	MAC    []byte // with an Ethernet interface instead of the TUN: ours on it
 	ZEP    netip.AddrPort
 	Dir    string       // of the router: its state and socket
 	Prefix netip.Prefix // of the mesh
@@ -64,6 +65,9 @@ func (r *role) run() error {
 		cfg := config.Default()
 		cfg.Radios = []config.Radio{config.Radio(fmt.Sprintf("zep://%v?mode=hub&pan=%#04x&pace=off&eui64=%016x", r.ZEP, pan, uint64(routerEUI)))}
 		cfg.Uplink = config.Uplink{Kind: config.UplinkTUN, Name: r.TUN}
+		if r.MAC != nil {
+			cfg.Uplink = config.Uplink{Kind: config.UplinkEthernet, Name: r.TUN, MAC: ipv6.EUI48([6]byte(r.MAC))}
+		}
 		cfg.Prefixes = []netip.Prefix{r.Prefix}
 		cfg.StateDir, cfg.Socket = r.Dir, r.Dir+"/socket"
 		d, err := daemon.New(context.Background(), cfg, daemon.Options{})
@@ -71,6 +75,12 @@ func (r *role) run() error {
 			return err
 		}
 		go func() { ended <- d.Run(context.Background()) }()
+	} else if r.MAC != nil {
+		l, err := r.newEthernetLoop()
+		if err != nil {
+			return err
+		}
+		go func() { ended <- l.run() }()
 	} else {
 		l, err := r.newLoop()
 		if err != nil {

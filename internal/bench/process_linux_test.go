@@ -63,16 +63,22 @@ type side struct {
 	lan *net.UDPConn // whoever talks to the nodes
 	nl  *netlink.Handle
 
-	up     []xipv6.Message // the burst of the nodes
-	down   []xipv6.Message // the burst to the nodes
-	rx     []xipv6.Message
-	turn   int // of the burst: the next message to send alone
-	frames int
-	lost   int
-	cpu    []time.Duration // of each load
+	up      []xipv6.Message // the burst of the nodes
+	down    []xipv6.Message // the burst to the nodes
+	rx      []xipv6.Message
+	turn    int    // of the burst: the next message to send alone
+	greeted uint64 // frames that let the router know the nodes
+	frames  int
+	lost    int
+	cpu     []time.Duration // of each load
 }
 
 func newSide(tb testing.TB, ns *netnstest.NS, r role, number int) *side {
+	return newSideTo(tb, ns, ns, r, number)
+}
+
+// newSideTo is newSide with a LAN beyond the interface, in a namespace of its own.
+func newSideTo(tb testing.TB, ns, lan *netnstest.NS, r role, number int) *side {
 	tb.Helper()
 	s := &side{tb: tb}
 	r.TUN = fmt.Sprintf("bench%d", number)
@@ -86,10 +92,13 @@ func newSide(tb testing.TB, ns *netnstest.NS, r role, number int) *side {
 		if s.air, err = net.DialUDP("udp6", nil, net.UDPAddrFromAddrPort(r.ZEP)); err != nil {
 			tb.Fatal(err)
 		}
-		if s.lan, err = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(lanHost, 0))); err != nil {
+		if s.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
 			tb.Fatal(err)
 		}
-		if s.nl, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+	})
+	lan.Do(func() {
+		var err error
+		if s.lan, err = net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(lanHost, 0))); err != nil {
 			tb.Fatal(err)
 		}
 	})
@@ -216,6 +225,9 @@ func (s *side) written() uint64 {
 	l, err := s.nl.LinkByName(s.role.TUN)
 	if err != nil {
 		s.tb.Fatal(err)
+	}
+	if s.role.MAC != nil {
+		return l.Attrs().Statistics.TxPackets
 	}
 	return l.Attrs().Statistics.RxPackets
 }
@@ -373,37 +385,38 @@ var loads = []load{
 // BORDER_ROUTER_BENCH_PROFILE=FILE writes CPU profiles of the router to FILE.up and so on.
 func BenchmarkProcess(b *testing.B) {
 	for _, l := range loads {
-		b.Run(l.name, func(b *testing.B) {
-			sides := newSides(b, l)
-			profile := os.Getenv("BORDER_ROUTER_BENCH_PROFILE")
-			if profile != "" {
-				sides[0].ask("profile " + profile + "." + l.name)
-			}
-			sleeps := -sides[0].slept()
-			for b.Loop() {
-				for _, s := range sides {
-					// The time until the next load counts, so that nothing that is done
-					// after the last frame is missed.
-					s.cpu = append(s.cpu, s.used())
-					s.lost += s.load(l)
-					s.frames += l.n
-				}
-			}
-			sleeps += sides[0].slept()
-			if profile != "" {
-				sides[0].ask("stop")
-			}
-			rate := func(s *side) float64 { return float64(l.n) / s.median().Seconds() }
-			router, bare := sides[0], sides[1]
-			b.ReportMetric(rate(router), "frames/cpu-s")
-			b.ReportMetric(rate(bare), "bare-frames/cpu-s")
-			b.ReportMetric(rate(router)/rate(bare), "ratio")
-			b.ReportMetric(float64(sleeps)/float64(router.frames), "sleeps/frame")
-			b.ReportMetric(100*float64(router.lost)/float64(router.frames), "lost-%")
-			b.ReportMetric(100*float64(bare.lost)/float64(bare.frames), "bare-lost-%")
-			b.ReportMetric(0, "ns/op") // of both, and of whoever feeds them: no use
-		})
+		b.Run(l.name, func(b *testing.B) { measure(b, l, newSides(b, l)) })
 	}
+}
+
+func measure(b *testing.B, l load, sides []*side) {
+	profile := os.Getenv("BORDER_ROUTER_BENCH_PROFILE")
+	if profile != "" {
+		sides[0].ask("profile " + profile + "." + l.name)
+	}
+	sleeps := -sides[0].slept()
+	for b.Loop() {
+		for _, s := range sides {
+			// The time until the next load counts, so that nothing that is done
+			// after the last frame is missed.
+			s.cpu = append(s.cpu, s.used())
+			s.lost += s.load(l)
+			s.frames += l.n
+		}
+	}
+	sleeps += sides[0].slept()
+	if profile != "" {
+		sides[0].ask("stop")
+	}
+	rate := func(s *side) float64 { return float64(l.n) / s.median().Seconds() }
+	router, bare := sides[0], sides[1]
+	b.ReportMetric(rate(router), "frames/cpu-s")
+	b.ReportMetric(rate(bare), "bare-frames/cpu-s")
+	b.ReportMetric(rate(router)/rate(bare), "ratio")
+	b.ReportMetric(float64(sleeps)/float64(router.frames), "sleeps/frame")
+	b.ReportMetric(100*float64(router.lost)/float64(router.frames), "lost-%")
+	b.ReportMetric(100*float64(bare.lost)/float64(bare.frames), "bare-lost-%")
+	b.ReportMetric(0, "ns/op") // of both, and of whoever feeds them: no use
 }
 
 // median returns the CPU time that half of the loads took less of: other work on the machine
