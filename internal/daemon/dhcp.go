@@ -268,7 +268,10 @@ func (d *Daemon) serveDHCP(m *mesh) {
 	case c.Server != config.DHCPServerOff:
 		cfg := dhcp6.ServerConfig{
 			DUID: d.duid(), ValidLifetime: c.Lifetime, PreferredLifetime: c.Lifetime / 2, RapidCommit: true, Logger: d.log, Name: m.name,
-			SNTP: c.SNTP,
+			DNS: d.cfg.ND.RDNSS, SNTP: c.SNTP, // until the uplink says more
+		}
+		for _, name := range d.cfg.ND.DNSSL {
+			cfg.Domains = append(cfg.Domains, string(name))
 		}
 		if c.Server == config.DHCPServerStateful {
 			cfg.Prefix = m.prefix

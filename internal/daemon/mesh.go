@@ -197,8 +197,8 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		capability |= nd.CapabilityGHC
 	}
 	m.nd = nd.NewRouter(nd.RouterConfig{
-		Managed:           d.cfg.DHCP.Server == config.DHCPServerStateful,
-		Other:             d.cfg.DHCP.Server != config.DHCPServerOff && len(d.cfg.DHCP.SNTP) > 0,
+		Managed:           d.cfg.DHCP.Server == config.DHCPServerStateful || len(d.cfg.DHCP.Relay) > 0,
+		Other:             d.cfg.DHCP.Server != config.DHCPServerOff && len(d.cfg.DHCP.SNTP) > 0 || len(d.cfg.DHCP.Relay) > 0,
 		Capability:        capability,
 		LinkAddr:          m.lladdr,
 		Addrs:             []netip.Addr{m.addr},
