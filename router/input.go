@@ -110,10 +110,11 @@ func (r *Router) ingressAllows(l *Link, src addr16) bool {
 	return kind != localHost && (l.inPrefix(src) || r.proxied && r.behind(l, src))
 }
 
-// claims reports whether a packet from the LAN may say that an address is another station's,
-// though a node behind us uses it: duplicates are found out by that (RFC 8929 section 9.1).
+// claims reports whether p is neighbor discovery of a link whose prefix another one has too.
+// A node may say there that it has an address before we know, and a station of the LAN that
+// it has one which a node uses: duplicates are found out by that (RFC 8929 section 9.1).
 func (r *Router) claims(l *Link, p ipv6.Packet) bool {
-	return r.proxied && l.kind == LAN && p.HopLimit() == 255 && p.NextHeader() == ipv6.ProtoICMPv6 &&
+	return r.proxied && l.kind != Host && p.HopLimit() == 255 && p.NextHeader() == ipv6.ProtoICMPv6 &&
 		len(p) > ipv6.HeaderLen && isLinkND(p[ipv6.HeaderLen])
 }
 

@@ -66,9 +66,10 @@ type Daemon struct {
 	proxy       *mld.Proxy    // of multicast listeners towards the LAN; nil without one
 	kernel      *kernelRoutes // of the TUN device; nil without one
 	relayConn   *net.UDPConn
-	numbers     []int          // of the meshes, by which subnets are given out
-	own         []netip.Prefix // of the meshes, where nothing is delegated
-	unreachable []netip.Prefix // delegated
+	numbers     []int               // of the meshes, by which subnets are given out
+	own         []netip.Prefix      // of the meshes, where nothing is delegated
+	unreachable []netip.Prefix      // delegated
+	proxied     map[netip.Addr]bool // nodes that we are the ND proxy of; nil: not read yet
 
 	taps   []func(tx bool, p []byte) // of the capture, by port
 	source string                    // of the prefixes: "configured" or "generated"

@@ -39,7 +39,9 @@ type lan struct {
 	joined map[netip.Addr]bool // groups of addresses
 	seek   ipv6.TokenBucket    // of addresses that the mesh is asked for
 
-	taken map[netip.Addr]time.Time // by stations of the LAN, when nodes wanted them
+	sought []netip.Addr             // of the mesh, after a restart
+	seekAt time.Time                // when that goes on; zero: not
+	taken  map[netip.Addr]time.Time // by stations of the LAN, when nodes wanted them
 
 	dhcp *dhcpClient // nil: nothing is asked for
 
@@ -129,9 +131,9 @@ func (l *lan) Deadline() time.Time {
 		return time.Unix(1, 0)
 	}
 	if l.dhcp != nil {
-		return l.dhcp.Deadline()
+		return earlier(l.seekAt, l.dhcp.Deadline())
 	}
-	return time.Time{}
+	return l.seekAt
 }
 
 func (l *lan) Advance(now time.Time) {
@@ -139,6 +141,9 @@ func (l *lan) Advance(now time.Time) {
 	l.later = nil
 	for _, f := range todo {
 		f(now)
+	}
+	if !l.seekAt.IsZero() && !l.seekAt.After(now) {
+		l.advanceSeek(now)
 	}
 	if c := l.dhcp; c != nil {
 		if d := c.Deadline(); !d.IsZero() && !d.After(now) {

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"encoding/json"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"border-router/ipv6"
@@ -90,6 +92,78 @@ func (l *lan) restored(now time.Time, m *mesh) {
 			_ = l.nd.ProxyAdd(now, n.Addr, false)
 		}
 	}
+	l.seekKept(now, m)
+}
+
+// Nodes that do not register say nothing when the router has been away, while hosts go on
+// sending to them by us. So those that were known are kept, and asked after a restart.
+const (
+	keyProxiedNodes = "lan.proxied.nodes"
+	maxProxiedNodes = 256
+	seekAtOnce      = 4
+	seekAgain       = 4 * time.Second // when those that do not answer have been given up
+)
+
+// keep notes the nodes that we are the proxy of.
+func (d *Daemon) keep(addr netip.Addr, known bool) {
+	if d.proxied == nil {
+		d.proxied = map[netip.Addr]bool{}
+		if b, ok := d.store.Get(keyProxiedNodes); ok {
+			var list []netip.Addr
+			if json.Unmarshal(b, &list) == nil {
+				for _, a := range list[:min(len(list), maxProxiedNodes)] {
+					d.proxied[a] = true
+				}
+			}
+		}
+	}
+	if !addr.IsValid() || d.proxied[addr] == known || known && len(d.proxied) >= maxProxiedNodes {
+		return
+	}
+	if known {
+		d.proxied[addr] = true
+	} else {
+		delete(d.proxied, addr)
+	}
+	if b, err := json.Marshal(slices.SortedFunc(maps.Keys(d.proxied), netip.Addr.Compare)); err == nil {
+		d.store.Put(keyProxiedNodes, b)
+	}
+}
+
+// seekKept asks the mesh for the nodes of an earlier run, a few at a time.
+func (l *lan) seekKept(now time.Time, m *mesh) {
+	l.d.keep(netip.Addr{}, false)
+	for a := range l.d.proxied {
+		if m.has(a) && !m.nd.Knows(a) {
+			l.sought = append(l.sought, a)
+		}
+	}
+	slices.SortFunc(l.sought, netip.Addr.Compare)
+	if len(l.sought) > 0 {
+		l.seekAt = now
+	}
+}
+
+// advanceSeek goes on with it, and at the end forgets those that did not answer.
+func (l *lan) advanceSeek(now time.Time) {
+	if len(l.sought) == 0 {
+		l.sought, l.seekAt = nil, time.Time{}
+		for a := range l.d.proxied {
+			if !slices.ContainsFunc(l.d.meshes, func(m *mesh) bool { return m.nd.Knows(a) }) {
+				l.d.keep(a, false)
+			}
+		}
+		return
+	}
+	n := min(seekAtOnce, len(l.sought))
+	for _, a := range l.sought[:n] {
+		for _, m := range l.d.meshes {
+			if m.has(a) {
+				m.nd.Seek(now, a)
+			}
+		}
+	}
+	l.sought, l.seekAt = l.sought[n:], now.Add(seekAgain)
 }
 
 // followPrefix gives the mesh the prefix of the LAN: the first that is not unique local,
@@ -167,6 +241,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 	case ll.IsZero():
 		if ok && have.Kind == router.RouteHost && have.Port == link.Index() {
 			fib.Remove(host)
+			d.keep(addr, false)
 			if d.kernel != nil {
 				d.kernel.route(host, false)
 			}
@@ -182,6 +257,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 			return
 		}
 		d.proxyRoute(m, addr)
+		d.keep(addr, true)
 		l.later = append(l.later, func(now time.Time) {
 			if l.nd == nil {
 				return

@@ -74,7 +74,7 @@ func TestLANProxy(t *testing.T) {
 			for _, n := range nodes {
 				for _, size := range []int{8, 1000} {
 					for _, from := range []*netnstest.NS{host, gateway} {
-						if err := ping(from, n.addr, size, 2); err != nil {
+						if err := answers(from, n.addr, size, 2); err != nil {
 							t.Error(err)
 						}
 					}
@@ -99,7 +99,7 @@ func TestLANProxy(t *testing.T) {
 				}
 				return nil
 			})
-			if err := ping(gateway, taken, 8, 2); err != nil {
+			if err := answers(gateway, taken, 8, 2); err != nil {
 				t.Errorf("the host has lost its address: %v", err)
 			}
 			third.end(time.Second)
