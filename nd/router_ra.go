@@ -415,6 +415,17 @@ func (r *Router) SetLifetimes(now time.Time, preferred, valid time.Time) {
 	}
 }
 
+// EndPrefix has a prefix that was announced before, and is deprecated since, end at until
+// where that is earlier than it would.
+func (r *Router) EndPrefix(now time.Time, p netip.Prefix, until time.Time) {
+	for i := range r.old {
+		if o := &r.old[i]; o.prefix == mask64(p) && until.Before(o.until) {
+			o.until = until
+			r.changed(now)
+		}
+	}
+}
+
 // Lifetimes returns the preferred and the valid lifetime of the prefix as they are announced
 // now.
 func (r *Router) Lifetimes(now time.Time) (preferred, valid time.Duration) {

@@ -232,6 +232,7 @@ func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
 	}
 	subnets := d.subnetsOf(list)
 	for i, m := range d.meshes {
+		m.bound(now, list)
 		s, ok := subnets[uint16(d.numbers[i])]
 		if !ok {
 			d.setPrefix(now, m, d.own[i])
@@ -247,6 +248,23 @@ func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
 	d.source = "generated"
 	if len(subnets) > 0 {
 		d.source = "delegated"
+	}
+}
+
+// bound has no prefix of the mesh be announced for longer than the delegated one that it is
+// part of, be it about to be replaced or replaced already.
+func (m *mesh) bound(now time.Time, list []dhcp6.Prefix) {
+	for _, p := range list {
+		if p.Prefix.Overlaps(m.prefix) {
+			m.nd.SetLifetimes(now, p.Preferred, p.Valid)
+		}
+		for i := range m.retired {
+			r := &m.retired[i]
+			if p.Prefix.Overlaps(r.prefix) && !p.Valid.IsZero() && p.Valid.Before(r.until) {
+				r.until = p.Valid
+				m.nd.EndPrefix(now, r.prefix, p.Valid)
+			}
+		}
 	}
 }
 
