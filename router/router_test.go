@@ -3,6 +3,7 @@ package router
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -586,20 +587,32 @@ func BenchmarkForward(b *testing.B) {
 			}
 		})
 	}
-	b.Run("100k-host-routes", func(b *testing.B) {
-		f := newFixture(Config{})
-		f.mesh.quiet = true
-		rnd := rand.New(rand.NewPCG(1, 1))
-		for range 100_000 {
-			a := adr("2001:db8:9::").As16()
-			binary.BigEndian.PutUint64(a[8:], rnd.Uint64())
-			f.r.FIB().Add(Route{Prefix: netip.PrefixFrom(netip.AddrFrom16(a), 128), Port: 0, NextHop: nodeA})
-		}
-		p := udp(lanHost, nodeA, 64, 64)
-		b.ReportAllocs()
-		for b.Loop() {
-			p.SetHopLimit(64)
-			f.r.Input(t0, p, hostMeta)
-		}
-	})
+	// The same ten destinations with and without many others beside them.
+	for _, n := range []int{10, 100_000} {
+		b.Run(fmt.Sprintf("host-routes-%d", n), func(b *testing.B) {
+			f := newFixture(Config{})
+			f.mesh.quiet = true
+			rnd := rand.New(rand.NewPCG(1, 1))
+			var packets []ipv6.Packet
+			for range n {
+				a := adr("2001:db8:9::").As16()
+				binary.BigEndian.PutUint64(a[8:], rnd.Uint64())
+				dst := netip.AddrFrom16(a)
+				f.r.FIB().Add(Route{Prefix: netip.PrefixFrom(dst, 128), Port: 0, NextHop: nodeA})
+				if len(packets) < 10 {
+					packets = append(packets, udp(lanHost, dst, 64, 64))
+				}
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				p := packets[i]
+				if i++; i == len(packets) {
+					i = 0
+				}
+				p.SetHopLimit(64)
+				f.r.Input(t0, p, hostMeta)
+			}
+		})
+	}
 }
