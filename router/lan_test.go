@@ -2,6 +2,7 @@ package router
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -632,20 +633,24 @@ func BenchmarkMulticast(b *testing.B) {
 }
 
 func BenchmarkRules(b *testing.B) {
-	f := newLANFixture(Config{})
-	f.a.quiet = true
-	rules := make([]Rule, 100)
-	for i := range rules {
-		rules[i] = Rule{In: []string{"lan"}, Protocol: ipv6.ProtoTCP, DstPorts: []PortRange{{uint16(i), uint16(i)}}, Action: Discard}
-	}
-	if err := f.r.SetRules(rules, Accept); err != nil {
-		b.Fatal(err)
-	}
-	p := udp(onLAN, inA, 64, 100)
-	b.ReportAllocs()
-	for b.Loop() {
-		p.SetHopLimit(64)
-		f.r.Input(t0, p, ipv6.Meta{Port: 2})
+	for _, n := range []int{0, 10, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			f := newLANFixture(Config{})
+			f.a.quiet = true
+			rules := make([]Rule, n)
+			for i := range rules {
+				rules[i] = Rule{In: []string{"lan"}, Protocol: ipv6.ProtoTCP, DstPorts: []PortRange{{uint16(i), uint16(i)}}, Action: Discard}
+			}
+			if err := f.r.SetRules(rules, Accept); err != nil {
+				b.Fatal(err)
+			}
+			p := udp(onLAN, inA, 64, 100)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.SetHopLimit(64)
+				f.r.Input(t0, p, ipv6.Meta{Port: 2})
+			}
+		})
 	}
 }
 

@@ -10,7 +10,8 @@
 // calls alone are left when the router does its work in between.
 //
 // baseline.txt keeps figures with the machine and the version of Go; compare with benchstat
-// over ten runs. radios.txt has those of the drivers, whose benchmarks stand beside them.
+// over ten runs. ethernet.txt has those of the Ethernet uplink, with what attacks on it cost;
+// radios.txt those of the drivers, whose benchmarks stand beside them.
 //
 // Left out: what one package alone can measure stays there (codecs, MAC, FIB, hub); the time
 // until an acknowledgment is BenchmarkAckLatency of package zep.

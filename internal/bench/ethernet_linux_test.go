@@ -256,9 +256,16 @@ func (s *side) acquaint(lan *netnstest.NS) {
 			s.tb.Fatal("no packet passes the router")
 		}
 	}
-	for range 10 { // and the way up, one packet after the other
+	for end, passed := time.Now().Add(20*time.Second), 0; passed < 3; { // and the way up
+		before := s.written()
 		s.greet()
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
+		if passed++; s.written() < before+nodes {
+			passed = 0
+		}
+		if time.Now().After(end) {
+			s.tb.Fatal("no packet comes out of the interface")
+		}
 	}
 	s.turn = 0
 	for {
