@@ -518,8 +518,8 @@ func TestDuplicateAttack(t *testing.T) {
 	}
 	eventually(t, "recovery", 90*time.Second, func() error {
 		s := a.status()
-		if len(s.lanAddresses()) == 0 {
-			return errors.New("no address")
+		if list := s.lanAddresses(); len(list) == 0 || !list[0].IsLinkLocalUnicast() {
+			return fmt.Errorf("addresses %v", list)
 		}
 		return nil
 	})
