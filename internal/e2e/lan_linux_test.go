@@ -316,6 +316,7 @@ var anyULA = netip.MustParsePrefix("fc00::/7")
 // the mesh within ten seconds of the start of the router, and nobody does anything on it.
 func TestLANRoute(t *testing.T) {
 	need(t, "ping", "tcpdump", "tshark", "coap-client-notls")
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		args []string

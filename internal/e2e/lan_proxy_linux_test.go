@@ -37,6 +37,7 @@ func radvd(t *testing.T, ns *netnstest.NS, options string) *process {
 // prefix, and the router answers for its nodes.
 func TestLANProxy(t *testing.T) {
 	need(t, "ping", "tcpdump", "tshark", "radvd")
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		args []string
