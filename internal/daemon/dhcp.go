@@ -11,6 +11,7 @@ import (
 
 	"border-router/dhcp6"
 	"border-router/internal/config"
+	"border-router/ipv6"
 	"border-router/router"
 )
 
@@ -57,9 +58,12 @@ func (d *Daemon) newDHCPClient(l *lan) {
 	}, c, c)
 	l.dhcp = c
 	if !l.control {
-		d.router.HandleUDP(dhcpClientPort, func(now time.Time, in *router.Link, src, _ netip.AddrPort, b []byte) error {
-			if in != l.link {
+		d.router.HandleUDP(dhcpClientPort, func(now time.Time, in *router.Link, src, dst netip.AddrPort, b []byte) error {
+			switch {
+			case in != l.link:
 				return router.DropNoListener
+			case dst.Addr().IsMulticast():
+				return c.HandleMulticast(now, src, b)
 			}
 			return c.HandleMessage(now, src, b)
 		})
@@ -283,7 +287,7 @@ func (d *Daemon) serveDHCP(m *mesh) {
 			m.server.Restore(time.Now(), kept)
 		}
 	case len(c.Relay) > 0:
-		cfg := dhcp6.RelayConfig{LinkAddr: m.addr, InterfaceID: []byte(m.name)}
+		cfg := dhcp6.RelayConfig{LinkAddr: m.addr, InterfaceID: []byte(m.name), LinkLayer: m.linkLayer}
 		for _, a := range c.Relay {
 			cfg.Servers = append(cfg.Servers, netip.AddrPortFrom(a, dhcpServerPort))
 		}
@@ -297,6 +301,21 @@ func (m *mesh) inUse(addr, peer netip.Addr) bool {
 	return ok && !(peer.IsLinkLocalUnicast() && peer == linkLocalOf(ll))
 }
 
+// linkLayer returns the EUI-64 of the node that has an address: of the registrations, or as
+// a link-local address is formed from it.
+func (m *mesh) linkLayer(peer netip.Addr) (hardware uint16, addr []byte, ok bool) {
+	ll, ok := m.owner[peer]
+	if peer.IsLinkLocalUnicast() && !ok {
+		iid := peer.As16()
+		ll = ipv6.EUI64(binary.BigEndian.Uint64(iid[8:]) ^ 1<<57) // RFC 4291 appendix A
+		ok = m.owned[ll] > 0
+	}
+	if !ok || ll.Len() != 8 {
+		return 0, nil, false
+	}
+	return dhcp6.HardwareEUI64, ll.Append(nil), true
+}
+
 // handleDHCP takes what comes to the port of servers.
 func (d *Daemon) handleDHCP(now time.Time, l *router.Link, src, dst netip.AddrPort, b []byte) error {
 	for _, m := range d.meshes {
@@ -306,8 +325,10 @@ func (d *Daemon) handleDHCP(now time.Time, l *router.Link, src, dst netip.AddrPo
 			return m.server.HandleMessage(now, src, b)
 		case m.server != nil:
 			return m.server.HandleUnicast(now, src, b)
-		case m.relay != nil:
+		case m.relay != nil && dst.Addr().IsMulticast():
 			return m.relay.HandleMessage(now, src, b)
+		case m.relay != nil:
+			return m.relay.HandleUnicast(now, src, b)
 		}
 	}
 	return d.relayReply(now, src, b)

@@ -174,7 +174,9 @@ func (l *lan) changed(now time.Time, s ethernet.State) {
 	case s.Up && !l.up:
 		l.up = true
 		l.nd.Start(now)
-		l.groups.querier.Start(now)
+		if l.d.cfg.Multicast.Forward {
+			l.groups.querier.Start(now)
+		}
 		l.groups.listener.Announce(now)
 	case !s.Up && l.up:
 		l.up = false
