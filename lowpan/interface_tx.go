@@ -214,7 +214,7 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 		dst := f.d.to.dst
 		switch {
 		case !status.OK():
-			f.d.to.answered = false
+			f.d.to.missed()
 			failed = f.d
 			if i.current == f.d {
 				i.current = nil
@@ -224,7 +224,7 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 				i.linkStatus(now, dst, false)
 			}
 		case f.last:
-			f.d.to.answered = true
+			f.d.to.took()
 			i.stats.DatagramsSent++
 			i.q.release(f.d)
 			if status == ieee802154.TxAcked {

@@ -72,15 +72,34 @@ type neighbor struct {
 	count, lastCount     int
 	dropping             bool
 
-	// It took the last datagram. A station of which that is not known may not exist: an
-	// answer to it takes the time of all repetitions.
+	// It has taken a frame, and not failed maxMissed times in a row since. A station of which
+	// that is not known may not exist: an answer to it takes the time of all repetitions.
 	answered bool
+	failures uint8
 
 	hashNext         *neighbor
 	active           bool
 	nextActive       *neighbor
 	idlePrev, idleNx *neighbor // list of those with refs 0 that are not active
 	in               *roster   // where it is active or idle
+}
+
+// maxMissed is how many frames in a row a neighbour may leave unacknowledged, each with all
+// its repetitions, and still count as one that is there. The air loses some of everybody's,
+// and among stations that do not exist a neighbour would wait for long.
+const maxMissed = 8
+
+// took notes that the neighbour has acknowledged a frame.
+func (nb *neighbor) took() { nb.answered, nb.failures = true, 0 }
+
+// missed notes that it has not.
+func (nb *neighbor) missed() {
+	if !nb.answered {
+		return
+	}
+	if nb.failures++; nb.failures >= maxMissed {
+		nb.answered, nb.failures = false, 0
+	}
 }
 
 // A roster holds neighbours of one kind.

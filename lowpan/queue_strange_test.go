@@ -51,3 +51,62 @@ func TestQueueStrangers(t *testing.T) {
 		t.Errorf("%d of 1000 datagrams to the friend, %d to others; drops %v", toFriend, toOthers, drops)
 	}
 }
+
+// A neighbour that the air loses frames of is still told from stations that do not exist;
+// one that takes nothing any more is not.
+func TestQueueMissed(t *testing.T) {
+	now := time.Unix(100, 0)
+	a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{QueueDatagrams: 64}})
+	friend := ipv6.EUI64(1)
+	send := func(dst ipv6.LinkAddr) { a.Output(now, testUDP(linkTo(euiA, dst), 80), dst) }
+	// until sends frames until one goes to the friend, which takes it or not, and returns how
+	// many went to others before.
+	until := func(taken bool) (others int) {
+		for {
+			n := a.Next(now, a.tx[:1])
+			if n == 0 {
+				t.Fatal("nothing to send")
+			}
+			var h ieee802154.Frame
+			if err := h.Parse(a.tx[0].Data); err != nil {
+				t.Fatal(err)
+			}
+			mine := h.Dst.V == 1
+			a.tx[0].Status = ieee802154.TxNoAck
+			if mine && taken {
+				a.tx[0].Status = ieee802154.TxAcked
+			}
+			a.Done(now, a.tx[:n])
+			checkInterface(t, a.Interface)
+			if mine {
+				return others
+			}
+			others++
+		}
+	}
+	send(friend)
+	until(true)
+	crowd := uint64(1000)
+	round := func(taken bool) int {
+		for range 40 {
+			crowd++
+			send(ipv6.EUI64(crowd))
+		}
+		send(friend)
+		return until(taken)
+	}
+	for k := range 10 {
+		if n := round(false); n > 3 {
+			t.Fatalf("after a loss the friend waits for %d others", n)
+		}
+		if n := round(true); n > 3 {
+			t.Fatalf("round %d: after a loss the friend waits for %d others", k, n)
+		}
+	}
+	for range maxMissed {
+		round(false)
+	}
+	if n := round(false); n < 20 {
+		t.Errorf("a neighbour that takes nothing goes before %d others", n)
+	}
+}

@@ -548,7 +548,7 @@ func (i *Interface) end(e *recovery, why Drop) {
 		return
 	}
 	i.stats.DatagramsSent++
-	d.to.answered = true
+	d.to.took()
 	i.q.release(d)
 }
 
