@@ -439,8 +439,9 @@ func (n *riotNode) decompress(p *riotIP, b []byte) error {
 	if b0&4 != 0 {
 		return fmt.Errorf("next header compressed")
 	}
-	if b[0] != 58 {
-		return fmt.Errorf("next header %d", b[0])
+	next := b[0]
+	if next != 58 && next != 0 { // ICMPv6, or hop-by-hop options before it: MLD
+		return fmt.Errorf("next header %d", next)
 	}
 	b = b[1:]
 	if p.hops = []byte{0, 1, 64, 255}[b0&3]; p.hops == 0 {
@@ -504,6 +505,12 @@ func (n *riotNode) decompress(p *riotIP, b []byte) error {
 			return fmt.Errorf("stateful multicast")
 		}
 		p.dst = netip.AddrFrom16(a)
+	}
+	if next == 0 {
+		if len(b) < 8 || len(b) < 8+8*int(b[1]) || b[0] != 58 {
+			return fmt.Errorf("hop-by-hop options %x", b)
+		}
+		b = b[8+8*int(b[1]):]
 	}
 	p.b = b
 	return nil
