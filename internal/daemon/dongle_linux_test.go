@@ -148,7 +148,7 @@ func TestDongleAbsent(t *testing.T) {
 				t.Helper()
 				for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 					s, err := client.Status(t.Context())
-					if err == nil && s.Ports[0].Radio.State == state && (state == "down" || s.Ports[0].Radio.EUI64 == "02:00:5e:10:00:00:00:d1" || kind == "spinel") {
+					if err == nil && len(s.Ports) > 0 && s.Ports[0].Radio != nil && s.Ports[0].Radio.State == state && (state == "down" || s.Ports[0].Radio.EUI64 == "02:00:5e:10:00:00:00:d1" || kind == "spinel") {
 						return s.Ports[0].Radio
 					}
 					if time.Now().After(end) {
