@@ -21,9 +21,12 @@ import (
 func TestDongle(t *testing.T) {
 	need(t, "ping", "coap-client-notls", "tshark")
 	bin := build(t)
+	const key = "00112233445566778899aabbccddeeff"
 	for _, c := range []struct{ protocol, key string }{
 		{"spinel", ""},
-		{"slip", "00112233445566778899aabbccddeeff"},
+		{"spinel", key},
+		{"slip", ""},
+		{"slip", key},
 		{"serialradio", ""},
 	} {
 		name := c.protocol
