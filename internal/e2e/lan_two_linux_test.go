@@ -226,7 +226,9 @@ func TestLANTwoRouters(t *testing.T) {
 			last[key] = on
 		}
 	}
-	if flaps > 4 { // the one that yields, the restart, and what it says of itself
+	// The one that yields, where both have offered at the start; the goodbye of the first, which
+	// has the second offer, and yield again when the first comes back.
+	if flaps > 5 {
 		t.Errorf("prefixes were offered and withdrawn %d times", flaps)
 	}
 }
