@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"border-router/ipv6"
@@ -31,8 +30,20 @@ func (f *fields) icmp(p, b []byte, depth, layer int) {
 	f.num("icmpv6.code", uint64(b[1]))
 	f.hex("icmpv6.checksum", uint64(u16(b[2:])), 4)
 	q := ipv6.Packet(p)
-	f.bit("icmpv6.checksum.status", ipv6.Checksum(q.Src16(), q.Dst16(), ipv6.ProtoICMPv6, b) == 0)
+	switch {
+	case f.quoted: // it may be cut: nobody verifies it
+		f.str("icmpv6.checksum.status", "2")
+	case ipv6.Checksum(q.Src16(), q.Dst16(), ipv6.ProtoICMPv6, b) == 0:
+		f.str("icmpv6.checksum.status", "1")
+	default:
+		f.str("icmpv6.checksum.status", "0")
+		f.remark("icmpv6.checksum_bad.expert")
+	}
 	body := b[4:]
+	if b[0] == 155 { // a DIS may have no more than 2 bytes
+		f.rpl(b[1], body)
+		return
+	}
 	if len(body) < 4 {
 		f.bytes("icmpv6.data", body)
 		return
@@ -45,10 +56,18 @@ func (f *fields) icmp(p, b []byte, depth, layer int) {
 		case ipv6.ICMPParamProblem:
 			f.num("icmpv6.pointer", uint64(u32(body)))
 		default:
-			f.bytes("icmpv6.reserved", body[:4])
+			reserved := body[:4]
+			if body[0] != 0 { // RFC 4884 section 4.5
+				f.num("icmpv6.length", uint64(body[0]))
+				reserved = body[1:4]
+			}
+			f.bytes("icmpv6.reserved", reserved)
 		}
 		if depth < maxDepth && len(body) > 4 {
+			was := f.quoted
+			f.quoted = true
 			f.packet(body[4:], depth+1, layer+2)
+			f.quoted = was
 		}
 	case ipv6.ICMPEchoRequest, ipv6.ICMPEchoReply:
 		f.hex("icmpv6.echo.identifier", uint64(u16(body)), 4)
@@ -58,15 +77,13 @@ func (f *fields) icmp(p, b []byte, depth, layer int) {
 		}
 	case 130, 131, 132, 143:
 		f.mld(b[0], body)
-	case 155:
-		f.rpl(b[1], body)
 	case 133:
 		f.bytes("icmpv6.reserved", body[:4])
-		f.ndOptions(body[4:], layer)
+		f.ndOptions(body[4:], depth, layer)
 	case 134:
-		f.routerAdvertisement(body, layer)
+		f.routerAdvertisement(body, depth, layer)
 	case 135, 136, 137:
-		f.neighbor(b[0], body, layer)
+		f.neighbor(b[0], body, depth, layer)
 	case 157, 158:
 		f.duplicateAddress(b[1], body)
 	default:
@@ -92,6 +109,9 @@ func (f *fields) mld(typ uint8, b []byte) {
 			}
 			if sources > 0 || len(b) < aux {
 				return
+			}
+			if aux > 0 {
+				f.bytes("icmpv6.mldr.mar.auxiliary_data", b[:aux])
 			}
 			b = b[aux:]
 		}
@@ -132,7 +152,7 @@ func floating(v uint64, bits int) uint64 {
 	return (v&(1<<bits-1) | 1<<bits) << (v>>bits&7 + 3)
 }
 
-func (f *fields) routerAdvertisement(b []byte, layer int) {
+func (f *fields) routerAdvertisement(b []byte, depth, layer int) {
 	if len(b) < 12 {
 		f.bytes("icmpv6.data", b)
 		return
@@ -148,11 +168,11 @@ func (f *fields) routerAdvertisement(b []byte, layer int) {
 	f.num("icmpv6.nd.ra.router_lifetime", uint64(u16(b[2:])))
 	f.num("icmpv6.nd.ra.reachable_time", uint64(u32(b[4:])))
 	f.num("icmpv6.nd.ra.retrans_timer", uint64(u32(b[8:])))
-	f.ndOptions(b[12:], layer)
+	f.ndOptions(b[12:], depth, layer)
 }
 
 // neighbor adds a solicitation, an advertisement or a redirect.
-func (f *fields) neighbor(typ uint8, b []byte, layer int) {
+func (f *fields) neighbor(typ uint8, b []byte, depth, layer int) {
 	need := 20
 	if typ == 137 {
 		need = 36
@@ -175,10 +195,10 @@ func (f *fields) neighbor(typ uint8, b []byte, layer int) {
 		f.addr("icmpv6.nd.na.target_address", b[4:20])
 	default:
 		f.bytes("icmpv6.reserved", b[:4])
-		f.addr("icmpv6.rd.na.target_address", b[4:20])
+		f.addr("icmpv6.nd.rd.target_address", b[4:20])
 		f.addr("icmpv6.rd.na.destination_address", b[20:36])
 	}
-	f.ndOptions(b[need:], layer)
+	f.ndOptions(b[need:], depth, layer)
 }
 
 // duplicateAddress adds a DAR or DAC (RFC 6775 section 4.4).
@@ -199,21 +219,21 @@ func (f *fields) duplicateAddress(code uint8, b []byte) {
 }
 
 // ndOptions adds the options of a message of neighbor discovery.
-func (f *fields) ndOptions(b []byte, layer int) {
+func (f *fields) ndOptions(b []byte, depth, layer int) {
 	for len(b) >= 2 {
 		f.num("icmpv6.opt.type", uint64(b[0]))
 		f.num("icmpv6.opt.length", uint64(b[1]))
 		n := 8 * int(b[1])
 		if n == 0 || n > len(b) {
-			f.bytes("icmpv6.unknown_data", b[2:])
+			f.unknown("icmpv6", b[2:])
 			return
 		}
-		f.ndOption(b[0], b[2:n])
+		f.ndOption(b[0], b[2:n], depth, layer)
 		b = b[n:]
 	}
 }
 
-func (f *fields) ndOption(typ uint8, v []byte) {
+func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
 	switch {
 	case typ == 1 || typ == 2:
 		f.linkAddrOption(typ, v)
@@ -228,6 +248,12 @@ func (f *fields) ndOption(typ uint8, v []byte) {
 		f.num("icmpv6.opt.prefix.preferred_lifetime", uint64(u32(v[6:])))
 		f.str("icmpv6.opt.reserved", "")
 		f.addr("icmpv6.opt.prefix", v[14:30])
+	case typ == 4 && len(v) >= 6:
+		f.str("icmpv6.opt.reserved", "")
+		f.str("icmpv6.opt.redirected_packet", "")
+		if depth < maxDepth && len(v) > 6 {
+			f.packet(v[6:], depth+1, layer+2)
+		}
 	case typ == 5 && len(v) == 6:
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.mtu", uint64(u32(v[2:])))
@@ -246,7 +272,9 @@ func (f *fields) ndOption(typ uint8, v []byte) {
 		f.num("icmpv6.opt.route_info.flag.route_preference", uint64(v[1]>>3&3))
 		f.num("icmpv6.opt.route_info.flag.reserved", uint64(v[1]&0xe7))
 		f.num("icmpv6.opt.route_lifetime", uint64(u32(v[2:])))
-		f.addr("icmpv6.opt.prefix", v[6:])
+		if len(v) > 6 {
+			f.addr("icmpv6.opt.prefix", v[6:])
+		}
 	case typ == 25 && len(v) >= 6:
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.rdnss.lifetime", uint64(u32(v[2:])))
@@ -260,7 +288,7 @@ func (f *fields) ndOption(typ uint8, v []byte) {
 		f.bit("icmpv6.opt.efo.h", v[0]&0x20 != 0)
 		f.num("icmpv6.opt.efo.prf", uint64(v[0]>>3&3))
 		f.bit("icmpv6.opt.efo.p", v[0]&4 != 0)
-		f.num("icmpv6.opt.efo.rsv", uint64(u16(v)&0x3ff))
+		f.num("icmpv6.opt.efo.rsv", uint64(u16(v)&0x2ff)) // the bits that Wireshark takes for it
 		f.str("icmpv6.opt.reserved", "")
 	case typ == 31 && len(v) >= 6:
 		f.str("icmpv6.opt.reserved", "")
@@ -275,7 +303,7 @@ func (f *fields) ndOption(typ uint8, v []byte) {
 		f.bytes("icmpv6.opt.aro.eui64", v[6:14])
 		if len(v) > 14 {
 			f.bytes("icmpv6.opt.aro.rovr", v[6:])
-			f.bytes("icmpv6.unknown_data", v[14:])
+			f.unknown("icmpv6", v[14:])
 		}
 	case typ == 34 && len(v) >= 6:
 		f.num("icmpv6.opt.6co.context_length", uint64(v[0]))
@@ -305,8 +333,13 @@ func (f *fields) ndOption(typ uint8, v []byte) {
 		w := u16(v)
 		f.num("icmpv6.opt.pref64.scaled_lifetime", uint64(w>>3))
 		f.hex("icmpv6.opt.pref64.plc", uint64(w&7), 4)
-		f.addr("icmpv6.opt.pref64.prefix", v[2:14])
+		if plc := int(w & 7); plc < len(pref64Len) { // RFC 8781 section 4: others are reserved
+			f.prefix("icmpv6.opt.pref64.prefix", v[2:14], pref64Len[plc])
+		} else {
+			f.remark("icmpv6.invalid_option_length")
+		}
 	default:
+		f.remark("icmpv6.undecoded.option")
 		f.bytes("icmpv6.data", v)
 	}
 }
@@ -325,11 +358,13 @@ func (f *fields) linkAddrOption(typ uint8, v []byte) {
 	case 14:
 		f.bytes("icmpv6.opt.linkaddr_eui64", v[:8])
 		f.bytes(name+"_eui64", v[:8])
-		f.bytes("icmpv6.opt.linkaddr", v[:8])
-		f.bytes(name, v[:8])
+		if typ == 1 { // Wireshark gives these of a source alone
+			f.bytes("icmpv6.opt.linkaddr", v[:8])
+			f.bytes(name, v[:8])
+		}
 		f.str("icmpv6.opt.padding", "")
 	default:
-		f.bytes("icmpv6.unknown_data", v)
+		f.unknown("icmpv6", v)
 	}
 }
 
@@ -354,143 +389,11 @@ func (f *fields) names(b []byte) {
 			b = b[1:]
 		}
 	}
-	f.str("icmpv6.opt.padding", "")
-}
-
-// rpl adds an RPL control message (RFC 6550 section 6).
-func (f *fields) rpl(code uint8, b []byte) {
-	switch {
-	case code == 0 && len(b) >= 2: // DIS
-		f.num("icmpv6.rpl.dis.flags", uint64(b[0]))
-		f.bytes("icmpv6.reserved", b[1:2])
-		b = b[2:]
-	case code == 1 && len(b) >= 24: // DIO
-		f.num("icmpv6.rpl.dio.instance", uint64(b[0]))
-		f.num("icmpv6.rpl.dio.version", uint64(b[1]))
-		f.num("icmpv6.rpl.dio.rank", uint64(u16(b[2:])))
-		f.hex("icmpv6.rpl.dio.flag", uint64(b[4]), 2)
-		f.bit("icmpv6.rpl.dio.flag.g", b[4]&0x80 != 0)
-		f.bit("icmpv6.rpl.dio.flag.0", b[4]&0x40 != 0)
-		f.hex("icmpv6.rpl.dio.flag.mop", uint64(b[4]>>3&7), 2)
-		f.num("icmpv6.rpl.dio.flag.preference", uint64(b[4]&7))
-		f.num("icmpv6.rpl.dio.dtsn", uint64(b[5]))
-		f.hex("icmpv6.rpl.dio.flag", uint64(b[6]), 2)
-		f.bytes("icmpv6.reserved", b[7:8])
-		f.addr("icmpv6.rpl.dio.dagid", b[8:24])
-		b = b[24:]
-	case code == 2 && len(b) >= 4: // DAO
-		f.num("icmpv6.rpl.dao.instance", uint64(b[0]))
-		f.hex("icmpv6.rpl.dao.flag", uint64(b[1]), 2)
-		f.bit("icmpv6.rpl.dao.flag.k", b[1]&0x80 != 0)
-		f.bit("icmpv6.rpl.dao.flag.d", b[1]&0x40 != 0)
-		f.num("icmpv6.rpl.dao.flag.rsv", uint64(b[1]&0x3f))
-		f.bytes("icmpv6.reserved", b[2:3])
-		f.num("icmpv6.rpl.dao.sequence", uint64(b[3]))
-		d := b[1]&0x40 != 0
-		if b = b[4:]; d && len(b) >= 16 {
-			f.addr("icmpv6.rpl.dao.dodagid", b[:16])
-			b = b[16:]
-		}
-	case code == 3 && len(b) >= 4: // DAO-ACK
-		f.num("icmpv6.rpl.daoack.instance", uint64(b[0]))
-		f.hex("icmpv6.rpl.daoack.flag", uint64(b[1]), 2)
-		f.bit("icmpv6.rpl.daoack.flag.d", b[1]&0x80 != 0)
-		f.num("icmpv6.rpl.daoack.flag.rsv", uint64(b[1]&0x7f))
-		f.num("icmpv6.rpl.daoack.sequence", uint64(b[2]))
-		f.num("icmpv6.rpl.daoack.status", uint64(b[3]))
-		d := b[1]&0x80 != 0
-		if b = b[4:]; d && len(b) >= 16 {
-			f.addr("icmpv6.rpl.daoack.dodagid", b[:16])
-			b = b[16:]
-		}
-	default:
-		f.bytes("icmpv6.data", b)
-		return
-	}
-	f.rplOptions(b)
-}
-
-func (f *fields) rplOptions(b []byte) {
-	for len(b) > 0 {
-		f.num("icmpv6.rpl.opt.type", uint64(b[0]))
-		if b[0] == 0 { // Pad1
-			b = b[1:]
-			continue
-		}
-		if len(b) < 2 {
-			return
-		}
-		f.num("icmpv6.rpl.opt.length", uint64(b[1]))
-		n := 2 + int(b[1])
-		if n > len(b) {
-			f.bytes("icmpv6.data", b[2:])
-			return
-		}
-		f.rplOption(b[0], b[2:n])
-		b = b[n:]
+	if len(b) > 0 {
+		f.str("icmpv6.opt.padding", "")
 	}
 }
 
-func (f *fields) rplOption(typ uint8, v []byte) {
-	switch {
-	case typ == 1:
-		f.str("icmpv6.rpl.opt.padn", "")
-	case typ == 3 && len(v) >= 6: // route information
-		f.num("icmpv6.rpl.opt.route.prefix_length", uint64(v[0]))
-		f.hex("icmpv6.rpl.opt.route.flag", uint64(v[1]), 2)
-		f.num("icmpv6.rpl.opt.route.pref", uint64(v[1]>>3&3))
-		f.num("icmpv6.rpl.opt.route.reserved", uint64(v[1]&0xe7))
-		f.num("icmpv6.rpl.opt.route.lifetime", uint64(u32(v[2:])))
-		f.addr("icmpv6.rpl.opt.route.prefix", v[6:])
-	case typ == 4 && len(v) >= 14: // DODAG configuration
-		f.hex("icmpv6.rpl.opt.config.flag", uint64(v[0]), 2)
-		f.num("icmpv6.rpl.opt.config.reserved", uint64(v[0]>>4))
-		f.bit("icmpv6.rpl.opt.config.auth", v[0]&8 != 0)
-		f.num("icmpv6.rpl.opt.config.pcs", uint64(v[0]&7))
-		f.num("icmpv6.rpl.opt.config.interval_double", uint64(v[1]))
-		f.num("icmpv6.rpl.opt.config.interval_min", uint64(v[2]))
-		f.num("icmpv6.rpl.opt.config.redundancy", uint64(v[3]))
-		f.num("icmpv6.rpl.opt.config.max_rank_inc", uint64(u16(v[4:])))
-		f.num("icmpv6.rpl.opt.config.min_hop_rank_inc", uint64(u16(v[6:])))
-		f.num("icmpv6.rpl.opt.config.ocp", uint64(u16(v[8:])))
-		f.num("icmpv6.rpl.opt.config.rsv", uint64(v[10]))
-		f.num("icmpv6.rpl.opt.config.def_lifetime", uint64(v[11]))
-		f.num("icmpv6.rpl.opt.config.lifetime_unit", uint64(u16(v[12:])))
-	case typ == 5 && len(v) >= 2: // RPL target
-		f.str("icmpv6.rpl.opt.target.flag", "")
-		f.num("icmpv6.rpl.opt.target.prefix_length", uint64(v[1]))
-		f.addr("icmpv6.rpl.opt.target.prefix", v[2:])
-	case typ == 6 && len(v) >= 4: // transit information
-		f.hex("icmpv6.rpl.opt.transit.flag", uint64(v[0]), 2)
-		f.bit("icmpv6.rpl.opt.transit.flag.e", v[0]&0x80 != 0)
-		f.num("icmpv6.rpl.opt.transit.flag.rsv", uint64(v[0]&0x7f))
-		f.num("icmpv6.rpl.opt.transit.pathctl", uint64(v[1]))
-		f.num("icmpv6.rpl.opt.transit.pathseq", uint64(v[2]))
-		f.num("icmpv6.rpl.opt.transit.pathlifetime", uint64(v[3]))
-		if len(v) >= 20 {
-			f.addr("icmpv6.rpl.opt.transit.parent", v[4:20])
-		}
-	case typ == 7 && len(v) >= 19: // solicited information
-		f.num("icmpv6.rpl.opt.solicited.instance", uint64(v[0]))
-		f.hex("icmpv6.rpl.opt.solicited.flag", uint64(v[1]), 2)
-		f.bit("icmpv6.rpl.opt.solicited.flag.v", v[1]&0x80 != 0)
-		f.bit("icmpv6.rpl.opt.solicited.flag.i", v[1]&0x40 != 0)
-		f.bit("icmpv6.rpl.opt.solicited.flag.d", v[1]&0x20 != 0)
-		f.num("icmpv6.rpl.opt.solicited.flag.rsv", uint64(v[1]&0x1f))
-		f.addr("icmpv6.rpl.opt.solicited.dodagid", v[2:18])
-		f.num("icmpv6.rpl.opt.solicited.version", uint64(v[18]))
-	case typ == 8 && len(v) >= 30: // prefix information
-		f.num("icmpv6.rpl.opt.prefix.length", uint64(v[0]))
-		f.hex("icmpv6.rpl.opt.prefix.flag", uint64(v[1]), 2)
-		f.bit("icmpv6.rpl.opt.prefix.flag.l", v[1]&0x80 != 0)
-		f.bit("icmpv6.rpl.opt.config.flag.a", v[1]&0x40 != 0)
-		f.bit("icmpv6.rpl.opt.config.flag.r", v[1]&0x20 != 0)
-		f.num("icmpv6.rpl.opt.config.flag.rsv", uint64(v[1]&0x1f))
-		f.num("icmpv6.rpl.opt.prefix.valid_lifetime", uint64(binary.BigEndian.Uint32(v[2:])))
-		f.num("icmpv6.rpl.opt.prefix.preferred_lifetime", uint64(u32(v[6:])))
-		f.str("icmpv6.rpl.opt.reserved", "")
-		f.addr("icmpv6.rpl.opt.prefix", v[14:30])
-	default:
-		f.bytes("icmpv6.unknown_data", v)
-	}
-}
+// pref64Len are the lengths in bits that the prefix length code stands for (RFC 8781
+// section 4).
+var pref64Len = [...]int{96, 64, 56, 48, 40, 32}

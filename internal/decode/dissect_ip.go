@@ -1,9 +1,12 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
 
 	"border-router/ipv6"
 )
@@ -30,20 +33,43 @@ func (f *fields) packet(p []byte, depth, layer int) {
 	f.num("ipv6.hlim", uint64(p[7]))
 	f.addr("ipv6.src", p[8:24])
 	f.addr("ipv6.dst", p[24:40])
-	f.slaac("ipv6.src_slaac_mac", p[8:24])
-	f.slaac("ipv6.dst_slaac_mac", p[24:40])
+	f.embedded("src", p[8:24])
+	f.embedded("dst", p[24:40])
 	end := min(len(p), ipv6.HeaderLen+int(u16(p[4:])))
 	f.chain(p[:end], p[6], ipv6.HeaderLen, depth, layer)
 }
 
-// slaac adds the EUI-48 that the address a was made of.
-func (f *fields) slaac(name string, a []byte) {
-	if a[0] == 0xff || a[11] != 0xff || a[12] != 0xfe || a[8]&2 == 0 && a[8]|a[9]|a[10] == 0 {
-		return
+// embedded adds what the address a, which is the src or dst of a packet, was made of: the
+// IPv4 address of a 6to4 router (RFC 3056), of a Teredo server and client (RFC 4380), of a
+// node behind a translator (RFC 6052) or in ISATAP (RFC 5214), an EUI-48.
+func (f *fields) embedded(which string, a []byte) {
+	twice := func(name, s string) {
+		f.str("ipv6."+which+"_"+name, s)
+		f.str("ipv6."+name, s)
 	}
-	m := [6]byte{a[8] ^ 2, a[9], a[10], a[13], a[14], a[15]}
-	f.bytes(name, m[:])
-	f.bytes("ipv6.slaac_mac", m[:])
+	ip4 := func(b []byte) string { return netip.AddrFrom4([4]byte(b)).String() }
+	switch {
+	case a[0] == 0x20 && a[1] == 0x02:
+		twice("6to4_gw_ipv4", ip4(a[2:6]))
+		twice("6to4_sla_id", strconv.Itoa(int(u16(a[6:]))))
+	case u32(a) == 0x2001_0000:
+		client := [4]byte{^a[12], ^a[13], ^a[14], ^a[15]}
+		twice("ts_ipv4", ip4(a[4:8]))
+		twice("tc_port", strconv.Itoa(int(^u16(a[10:]))))
+		twice("tc_ipv4", ip4(client[:]))
+	case u32(a) == 0x0064_ff9b && u32(a[4:])|u32(a[8:]) == 0:
+		f.bytes("ipv6.embed_ipv4_prefix", a[:12])
+		twice("embed_ipv4", ip4(a[12:]))
+	}
+	switch {
+	case a[0] == 0xff:
+	case a[11] == 0xff && a[12] == 0xfe && a[8]&2 != 0: // RFC 4291 appendix A
+		m := [6]byte{a[8] ^ 2, a[9], a[10], a[13], a[14], a[15]}
+		f.bytes("ipv6."+which+"_slaac_mac", m[:])
+		f.bytes("ipv6.slaac_mac", m[:])
+	case u32(a[8:])&^0x0200_0000 == 0x0000_5efe:
+		twice("isatap_ipv4", ip4(a[12:]))
+	}
 }
 
 // chain adds the headers of p from off on, of which the first is next.
@@ -104,7 +130,7 @@ func (f *fields) chain(p []byte, next uint8, off, depth, layer int) {
 				f.bytes("data.data", b)
 			}
 		case ipv6.ProtoUDP:
-			f.udp(b, layer)
+			f.udp(b, depth, layer)
 		case ipv6.ProtoICMPv6:
 			f.icmp(p, b, depth, layer)
 		case ipv6.ProtoNone:
@@ -161,6 +187,7 @@ func (f *fields) options(b []byte) {
 			f.hex("ipv6.opt.rpl.sender_rank", uint64(u16(v[2:])), 4)
 		default:
 			f.bytes("ipv6.opt.unknown", v)
+			f.remark("ipv6.opt.unknown_data.expert")
 		}
 	}
 }
@@ -190,12 +217,26 @@ func (f *fields) routing(p, b []byte) {
 		}
 		f.bytes("ipv6.routing.rpl.address", a[16-n:])
 	}
-	for _, a := range list {
+	dst := p[24:40]
+	for i, a := range list {
 		f.addr("ipv6.routing.rpl.full_address", a[:])
+		// RFC 6554 section 4.2 forbids these.
+		if a[0] == 0xff {
+			f.remark("ipv6.src_route_list.multicast_addr")
+		}
+		if bytes.Equal(a[:], dst) {
+			f.remark("ipv6.src_route_list.dst_addr")
+		}
+		if bytes.Equal(a[:], p[8:24]) {
+			f.remark("ipv6.src_route_list.src_addr")
+		}
+		if slices.Contains(list[:i], a) {
+			f.remark("ipv6.src_route_list.mult_inst_same_addr")
+		}
 	}
 }
 
-func (f *fields) udp(b []byte, layer int) {
+func (f *fields) udp(b []byte, depth, layer int) {
 	if len(b) < ipv6.UDPHeaderLen {
 		f.bytes("data.data", b)
 		return
@@ -207,5 +248,11 @@ func (f *fields) udp(b []byte, layer int) {
 	f.hex("udp.checksum", uint64(u16(b[6:])), 4)
 	if len(b) > ipv6.UDPHeaderLen {
 		f.bytes("udp.payload", b[ipv6.UDPHeaderLen:])
+	}
+	for _, port := range [2]uint16{u16(b), u16(b[2:])} {
+		if port == portDHCP6Client || port == portDHCP6Server {
+			f.dhcp6(b[ipv6.UDPHeaderLen:], depth, layer+2)
+			return
+		}
 	}
 }

@@ -12,8 +12,10 @@
 // [border-router/ieee802154], [border-router/zep] and [border-router/lowpan], so that what a
 // capture shows is what the router would have made of it. Fields are named as Wireshark's
 // display filters name them: IPv6 and its extension headers, UDP, ICMPv6, neighbor
-// discovery (RFC 4861, 4191, 6775, 8106, 8505), MLD (RFC 2710, 3810), RPL (RFC 6550, 6553,
-// 6554).
+// discovery (RFC 4861, 4191, 6775, 8106, 8505, 8781, 8910), MLD (RFC 2710, 3810), RPL (RFC
+// 6550, 6551, 6553, 6554), DHCPv6 (RFC 8415 and the options that Wireshark knows). Their
+// values are in the form of tshark's JSON, remarks such as icmpv6.unknown_data.expert among
+// them, and a name that comes again is a list in the order of its tree.
 //
 // Memory is bounded: a line has at most 1 MiB, a packet 256 KiB, and unfinished datagrams
 // are limited as in [lowpan.Limits].

@@ -12,6 +12,9 @@ import (
 type fields struct {
 	list  []field
 	arena []byte
+	tree  bool // for the tree: layers are shown, and order is that of the packet
+
+	quoted bool // what is added is of a packet that an ICMPv6 error quotes
 }
 
 type field struct {
@@ -104,6 +107,28 @@ func (f *fields) addr(name string, p []byte) {
 	copy(a[:], p)
 	f.arena = netip.AddrFrom16(a).AppendTo(f.arena)
 	f.add(name)
+}
+
+// prefix adds the first bits of an IPv6 prefix as an address.
+func (f *fields) prefix(name string, p []byte, bits int) {
+	var a [16]byte
+	copy(a[:], p)
+	f.arena = netip.PrefixFrom(netip.AddrFrom16(a), bits).Masked().Addr().AppendTo(f.arena)
+	f.add(name)
+}
+
+// unknown adds bytes of which nothing is known, and the remark that Wireshark makes there.
+func (f *fields) unknown(proto string, p []byte) {
+	f.bytes(proto+".unknown_data", p)
+	f.remark(proto + ".unknown_data.expert")
+}
+
+// remark adds what Wireshark remarks on the field before: a name without text, which the tree
+// leaves out.
+func (f *fields) remark(name string) {
+	if !f.tree {
+		f.str(name, "")
+	}
 }
 
 // layer begins a layer of the tree.

@@ -378,5 +378,8 @@ func zepTime(v uint64) string {
 		const unixToNTP = 2208988800
 		t = time.Unix(int64(v>>32)-unixToNTP, int64((v&0xffffffff)*1e9>>32))
 	}
-	return t.UTC().Format("Jan _2, 2006 15:04:05.000000000 UTC")
+	return t.UTC().Format(wiresharkTime)
 }
+
+// wiresharkTime is how Wireshark prints a moment in UTC.
+const wiresharkTime = "Jan _2, 2006 15:04:05.000000000 UTC"

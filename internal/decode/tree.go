@@ -33,6 +33,7 @@ func (r *result) appendTree(b []byte) []byte {
 	b = append(b, '\n')
 
 	f := &r.fields // those of a line that is a header only are there
+	f.tree = true
 	if r.zep {
 		f.zepLayer(&r.zepHead)
 	}
