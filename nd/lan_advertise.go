@@ -387,9 +387,10 @@ func (l *LAN) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if ll.IsZero() {
 		ll = m.LinkSrc
 	}
-	// By multicast, one for all that ask within a moment; where that would have to wait, by
-	// unicast, unless too many ask.
-	if wait := l.adv.last.Add(minDelayBetweenRAs).Sub(now); !l.adv.last.IsZero() && wait > maxRADelayTime && isUnicast(src) && !ll.IsZero() && !ll.IsGroup() {
+	// By multicast, one for all that ask within a moment; where that would have to wait, or
+	// have another wait, by unicast, unless too many ask.
+	wait := l.adv.last.Add(minDelayBetweenRAs).Sub(now)
+	if (!l.adv.last.IsZero() && wait > maxRADelayTime || l.deciding(now)) && isUnicast(src) && !ll.IsZero() && !ll.IsGroup() {
 		// "In all cases, Router Advertisements sent in response to a Router Solicitation MUST be
 		// delayed by a random time between 0 and MAX_RA_DELAY_TIME seconds."
 		r := lanReply{at: now.Add(l.jitter(maxRADelayTime)), dst: src, ll: ll}

@@ -13,7 +13,8 @@ import (
 // The prefix that is offered where nobody advertises a usable one follows the state machine
 // of draft-ietf-snac-simple section 5.1.2: it comes when no router that answers has
 // advertised a suitable prefix in the last ten minutes, and goes, deprecated, when one does.
-// Of two stub routers the one with the lower prefix stays.
+// Of two stub routers the one with the lower prefix stays. So that of several which decide
+// at once only one begins, each waits a moment first, and the higher ones wait for the lowest.
 const (
 	minSuitable   = 1800 // seconds of preferred lifetime from which on a prefix is suitable
 	staleRA       = 600 * time.Second
@@ -27,6 +28,7 @@ type offerState uint8
 const (
 	offerUnknown     offerState = iota // nobody has been asked yet
 	offerSuitable                      // another router advertises a suitable prefix
+	offerPausing                       // nobody does; ours is offered unless another is in that moment
 	offerAdvertising                   // ours is offered
 	offerDeprecating                   // ours was offered and runs out
 )
@@ -34,7 +36,7 @@ const (
 // A lanOffer is what becomes of the prefix that we offer.
 type lanOffer struct {
 	state offerState
-	at    time.Time // offerUnknown: decision; offerDeprecating: end of the valid lifetime
+	at    time.Time // offerUnknown: decision; offerPausing: begin; offerDeprecating: end of the valid lifetime
 	kept  bool      // hosts have it from an earlier run
 }
 
@@ -51,7 +53,7 @@ func isSuitable(pio PrefixInfo) bool {
 // downOffer begins anew: whether the router with a usable prefix is still there when the link
 // is back has to be seen.
 func (l *LAN) downOffer() {
-	if l.offer.state == offerSuitable {
+	if l.offer.state == offerSuitable || l.offer.state == offerPausing {
 		l.offer.state = offerUnknown
 	}
 }
@@ -86,10 +88,7 @@ func (l *LAN) decideOffer(now time.Time) {
 		if p.prefix != l.cfg.OfferPrefix {
 			suitable = true
 			r := l.router(p.via)
-			// One that is no default router and offers a ULA is a stub router as we are, though it
-			// does not say so.
-			stub := r.stub || !r.until.After(now)
-			yield = yield || !stub || !ipv6.IsULA(p.prefix.Addr()) || p.prefix.Addr().Less(l.cfg.OfferPrefix.Addr())
+			yield = yield || !r.isStub(now) || !ipv6.IsULA(p.prefix.Addr()) || p.prefix.Addr().Less(l.cfg.OfferPrefix.Addr())
 		}
 	}
 	switch o := &l.offer; o.state {
@@ -102,10 +101,20 @@ func (l *LAN) decideOffer(now time.Time) {
 		case suitable:
 			o.state = offerSuitable
 		case !o.at.After(now):
-			l.beginOffer(now)
+			l.pauseOffer(now)
 		}
 	case offerSuitable:
 		if !suitable {
+			l.pauseOffer(now)
+		}
+	case offerPausing:
+		switch {
+		case suitable:
+			o.state, o.at = offerSuitable, time.Time{}
+		case o.at.After(now):
+		case l.adv.last.Add(minDelayBetweenRAs).After(now) && !l.adv.last.IsZero():
+			o.at = l.adv.last.Add(minDelayBetweenRAs) // nobody would hear of it yet
+		default:
 			l.beginOffer(now)
 		}
 	case offerAdvertising:
@@ -125,11 +134,71 @@ func (l *LAN) decideOffer(now time.Time) {
 	}
 }
 
+// isStub reports whether the router is a stub router as we are. One that is no default router
+// is, though it does not say so.
+func (r *lanRouter) isStub(now time.Time) bool { return r.stub || !r.until.After(now) }
+
+// pauseOffer has the offer begin in a moment that is our own, and in which the advertisement
+// that tells of it can go out at once: whoever hears it before its own moment stands back.
+// Behind a lower stub router we wait for that one's: it decides as long after its first
+// advertisement as we do after our start.
+func (l *LAN) pauseOffer(now time.Time) {
+	o := &l.offer
+	at := now.Add(l.jitter(maxRADelayTime))
+	for i := range l.routers {
+		r := &l.routers[i]
+		if !r.alive() || !r.isStub(now) || !l.precedes(r) {
+			continue
+		}
+		first := r.since.Add(decideTime)
+		if o.state == offerSuitable || first.Before(now) {
+			first = now
+		}
+		at = later(at, first.Add(2*maxRADelayTime+l.jitter(maxRADelayTime)))
+	}
+	o.state, o.at = offerPausing, at
+	l.dirty = true
+}
+
+// precedes reports whether the prefix that r would offer comes before ours, as far as can be
+// told: those of one router are usually from the same site prefix (RFC 4193) as the routes
+// that it announces.
+func (l *LAN) precedes(r *lanRouter) bool {
+	own := netip.Addr{}
+	for i := range l.cfg.Routes {
+		own = lowerULA(own, l.cfg.Routes[i].Prefix.Addr())
+	}
+	its := r.site
+	if own == its {
+		return r.addr.Less(l.linkLocal)
+	}
+	return !own.IsValid() || its.IsValid() && its.Less(own)
+}
+
+// lowerULA returns b where it is a unique local address below a, or a is none.
+func lowerULA(a, b netip.Addr) netip.Addr {
+	if ipv6.IsULA(b) && (!a.IsValid() || b.Less(a)) {
+		return b
+	}
+	return a
+}
+
+// deciding reports whether a multicast RA now would hold up the one that may soon tell of the
+// offer (MIN_DELAY_BETWEEN_RAS).
+func (l *LAN) deciding(now time.Time) bool {
+	o := &l.offer
+	return (o.state == offerUnknown || o.state == offerPausing) && l.cfg.OfferPrefix.IsValid() && o.at.Sub(now) < minDelayBetweenRAs+maxRADelayTime
+}
+
 func (l *LAN) beginOffer(now time.Time) {
+	paused := l.offer.state == offerPausing
 	l.offer.state, l.offer.at, l.offer.kept = offerAdvertising, time.Time{}, false
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, "no usable prefix on the link: offering one", slog.String("link", l.cfg.Name), slog.Any("prefix", l.cfg.OfferPrefix))
 	l.ownPrefix(now, time.Time{}, true)
 	l.advertiseChange(now)
+	if paused && !l.adv.at.IsZero() {
+		l.adv.at = now // the pause was the random time
+	}
 	l.ev.AdvertisedChanged(now)
 }
 
@@ -222,7 +291,7 @@ func (l *LAN) offerDue(now time.Time) (t time.Time) {
 	if !l.cfg.Advertise || !l.cfg.OfferPrefix.IsValid() {
 		return t
 	}
-	if l.offer.state == offerUnknown || l.offer.state == offerDeprecating {
+	if l.offer.state == offerUnknown || l.offer.state == offerPausing || l.offer.state == offerDeprecating {
 		t = l.offer.at
 	}
 	for i := range l.prefixes {
@@ -237,4 +306,11 @@ func (l *LAN) offerDue(now time.Time) (t time.Time) {
 		}
 	}
 	return t
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -27,9 +27,11 @@ const (
 type lanRouter struct {
 	addr     netip.Addr
 	entry    *lanEntry
+	since    time.Time // heard first
 	heard    time.Time
 	until    time.Time     // end as a default router by the lifetime in the header
 	stub     bool          // a stub router such as we are: no prefix of the network's own
+	site     netip.Addr    // the lowest unique local prefix that it announces a route to
 	said     LANParameters // the zero value of a field: nothing
 	compared uint8         // which differences have been logged
 }
@@ -156,7 +158,7 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		l.takeParameters(r, msg)
 	}
 	l.takeDefault(now, r, msg)
-	own := 0
+	own, site := 0, netip.Addr{}
 	for o, rest := msg.Options.Next(); o.Type != 0; o, rest = rest.Next() {
 		switch o.Type {
 		case OptionPrefix:
@@ -167,6 +169,9 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		case OptionRoute:
 			if rio, ok := ParseRouteInfo(o); ok && rio.Prefix.Bits() > 0 {
 				l.takeRoute(now, src, rio)
+				if rio.Lifetime > 0 {
+					site = lowerULA(site, rio.Prefix.Masked().Addr())
+				}
 			}
 		case OptionRDNSS:
 			if d, ok := ParseRDNSS(o); ok {
@@ -186,6 +191,7 @@ func (l *LAN) handleRA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 			}
 		}
 	}
+	r.site = site
 	if l.rsSent > 0 && slices.ContainsFunc(l.routes, func(r lanRoute) bool { return r.via == src && r.kind == routeHeader }) {
 		l.rsAt = time.Time{} // it "results in a default route" (RFC 7559 section 2.1)
 	}
@@ -202,7 +208,7 @@ func (l *LAN) addRouter(now time.Time, a netip.Addr) *lanRouter {
 		}
 		l.forgetRouter(now, l.routers[i].addr)
 	}
-	l.routers = append(l.routers, lanRouter{addr: a, entry: l.cache.lookup(a)})
+	l.routers = append(l.routers, lanRouter{addr: a, entry: l.cache.lookup(a), since: now})
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, "router found", slog.String("link", l.cfg.Name), slog.Any("addr", a))
 	return &l.routers[len(l.routers)-1]
 }

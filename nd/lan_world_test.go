@@ -32,6 +32,12 @@ type lanWorld struct {
 	queue []flight
 	loss  func(f flight) bool
 	hook  func(f flight) // sees everything sent
+	todo  []lanTodo
+}
+
+type lanTodo struct {
+	at time.Time
+	do func()
 }
 
 // A lanNode is a LAN with all that it says.
@@ -164,6 +170,20 @@ func (w *lanWorld) inject(n *lanNode, p ipv6.Packet, mac ipv6.LinkAddr) error {
 
 func (w *lanWorld) run(d time.Duration) {
 	end := w.now.Add(d)
+	for len(w.todo) > 0 {
+		slices.SortStableFunc(w.todo, func(a, b lanTodo) int { return a.at.Compare(b.at) })
+		x := w.todo[0]
+		if x.at.After(end) {
+			break
+		}
+		w.todo = w.todo[1:]
+		w.runUntil(x.at)
+		x.do()
+	}
+	w.runUntil(end)
+}
+
+func (w *lanWorld) runUntil(end time.Time) {
 	for steps := 0; ; steps++ {
 		var next time.Time
 		for _, n := range w.nodes {

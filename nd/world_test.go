@@ -212,13 +212,6 @@ func (w *world) run(d time.Duration) {
 	w.check()
 }
 
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
 func (w *world) check() {
 	w.t.Helper()
 	check(w.t, &w.r.cache, w.now)
