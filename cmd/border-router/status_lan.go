@@ -79,6 +79,9 @@ func printLAN(w io.Writer, l *api.LAN) {
 		if d.Renew != nil {
 			fmt.Fprintf(w, ", renewed in %s", seconds(*d.Renew))
 		}
+		if d.Reason != "" {
+			fmt.Fprintf(w, ": %s", d.Reason)
+		}
 		fmt.Fprintln(w)
 	}
 }

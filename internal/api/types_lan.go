@@ -66,7 +66,8 @@ type MLD struct {
 
 // Leased is what a DHCPv6 server has given us.
 type Leased struct {
-	State     string        `json:"state"` // of the client, as RFC 8415 section 18.2 calls the exchange
+	State     string        `json:"state"`            // of the client, as RFC 8415 section 18.2 calls the exchange; "waiting": for the port
+	Reason    string        `json:"reason,omitempty"` // why it waits, and what to do about it
 	Server    string        `json:"server,omitempty"`
 	Prefixes  []LeasedRange `json:"prefixes"`
 	Addresses []LeasedRange `json:"addresses"`

@@ -39,7 +39,7 @@ func (d *Daemon) duid() dhcp6.DUID {
 type dhcpClient struct {
 	*dhcp6.Client
 	l       *lan
-	conn    *net.UDPConn
+	conn    dhcpConn
 	managed bool // M of router advertisements
 	other   bool // O
 	started bool
@@ -108,19 +108,8 @@ func (c *dhcpClient) mode() dhcp6.Mode {
 
 // ready is called when the link-local address may be used.
 func (c *dhcpClient) ready(now time.Time) {
-	if c.started {
+	if c.started || c.l.control && !c.open(now) {
 		return
-	}
-	if c.l.control {
-		addr := &net.UDPAddr{IP: c.l.state.LinkLocal.AsSlice(), Port: dhcpClientPort, Zone: c.l.state.Name}
-		conn, err := net.ListenUDP("udp6", addr)
-		if err != nil {
-			c.l.d.log.Warn("no prefix is asked for: the DHCPv6 client port cannot be opened; is another client running on the interface?",
-				"interface", c.l.state.Name, "err", err)
-			return
-		}
-		c.conn = conn
-		go c.read(conn)
 	}
 	c.started = true
 	c.l.later = append(c.l.later, c.apply) // addresses, which had no link before
@@ -128,33 +117,10 @@ func (c *dhcpClient) ready(now time.Time) {
 	c.LinkChanged(now, true)
 }
 
-// read passes on what comes in by the kernel's socket.
-func (c *dhcpClient) read(conn *net.UDPConn) {
-	buf := make([]byte, 4096)
-	for {
-		n, src, err := conn.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond) // an error of the interface, which may come back
-			continue
-		}
-		b := slices.Clone(buf[:n])
-		src = netip.AddrPortFrom(src.Addr().WithZone(""), src.Port())
-		if !c.l.d.loop.Post(workFunc(func(now time.Time) { _ = c.HandleMessage(now, src, b) })) {
-			return
-		}
-	}
-}
-
 // SendUDP is [dhcp6.Sender].
 func (c *dhcpClient) SendUDP(now time.Time, dst netip.AddrPort, payload []byte) {
-	if c.conn != nil {
-		if a := dst.Addr(); a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() {
-			dst = netip.AddrPortFrom(a.WithZone(c.l.state.Name), dst.Port())
-		}
-		_, _ = c.conn.WriteToUDPAddrPort(payload, dst)
+	if c.l.control {
+		c.conn.send(dst, payload)
 		return
 	}
 	if a := c.l.link.LinkLocal(); a.IsValid() {
@@ -172,24 +138,20 @@ func (c *dhcpClient) parameters(now time.Time, managed, other bool) {
 
 func (c *dhcpClient) linkChanged(now time.Time, up bool) {
 	switch {
-	case !up && c.conn != nil:
-		c.conn.Close()
-		c.conn, c.started = nil, false
-		c.LinkChanged(now, false)
-	case !up && c.started:
-		c.LinkChanged(now, false)
-	case up && c.started:
+	case !up:
+		c.conn.close()
+		was := c.started
+		if c.started = c.started && !c.l.control; was {
+			c.LinkChanged(now, false)
+		}
+	case c.started:
 		c.LinkChanged(now, true)
-	case up && (c.l.control || c.l.link.LinkLocal().IsValid()):
+	case c.l.control || c.l.link.LinkLocal().IsValid():
 		c.ready(now)
 	}
 }
 
-func (c *dhcpClient) stop(time.Time) {
-	if c.conn != nil {
-		c.conn.Close()
-	}
-}
+func (c *dhcpClient) stop(time.Time) { c.conn.close() }
 
 // LeaseChanged is [dhcp6.ClientEvents].
 func (c *dhcpClient) LeaseChanged(time.Time, dhcp6.Lease) {

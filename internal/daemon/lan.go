@@ -183,6 +183,9 @@ func (l *lan) changed(now time.Time, s ethernet.State) {
 		l.nd.Down(now)
 		l.groups.querier.Stop(now)
 	default:
+		if l.dhcp != nil {
+			l.dhcp.sourceChanged(now)
+		}
 		return
 	}
 	if l.dhcp != nil {

@@ -113,6 +113,9 @@ func (c *dhcpClient) status(now time.Time) *api.Leased {
 		State: c.State(), Server: hex.EncodeToString([]byte(lease.Server)),
 		Prefixes: []api.LeasedRange{}, Addresses: []api.LeasedRange{}, Renew: left(now, lease.T1),
 	}
+	if c.conn.why != "" {
+		s.State, s.Reason = "waiting", c.conn.why
+	}
 	for _, p := range lease.Prefixes {
 		s.Prefixes = append(s.Prefixes, api.LeasedRange{Prefix: p.Prefix, Preferred: left(now, p.Preferred), Valid: left(now, p.Valid)})
 	}

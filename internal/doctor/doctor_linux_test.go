@@ -190,6 +190,38 @@ func TestRawSocket(t *testing.T) {
 	look(t, root, testConfig(t), nil).expect(t, Warn, "router advertisements", "radvd runs (pid 77) and has a raw ICMPv6 socket", "")
 }
 
+// TestClientPort tells who has the port for asking for a prefix beside the kernel, where
+// that is asked for.
+func TestClientPort(t *testing.T) {
+	const name = "DHCPv6 client port"
+	c := testConfig(t)
+	c.LAN.Interface = "eth0"
+	m := good()
+	for _, x := range look(t, files(t, m), c, nil).Checks {
+		if x.Name == name {
+			t.Errorf("no prefix is asked for: %+v", x)
+		}
+	}
+	c.DHCP.Delegation = config.SwitchOn
+	look(t, files(t, m), c, nil).expect(t, OK, name, "UDP 546 is free", "")
+
+	m["proc/77/comm"] = "dhclient\n"
+	m["proc/net/udp6"] = "  sl  local_address\n   58: 00000000000000000000000000000000:0222 00000000000000000000000000000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2 0 0\n"
+	root := files(t, m)
+	look(t, root, c, nil).expect(t, Warn, name, "in use by another program", "leave DHCPv6 on eth0")
+	if err := os.MkdirAll(filepath.Join(root, "proc/77/fd"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("socket:[4711]", filepath.Join(root, "proc/77/fd/5")); err != nil {
+		t.Fatal(err)
+	}
+	look(t, root, c, nil).expect(t, Warn, name, "in use by dhclient", `dhcp.delegation = "off"`)
+
+	e := examination{Options: Options{Prober: discover.Prober{System: discover.System{Root: root}}}, sys: machine{discover.System{Root: root}}, cfg: c, running: 77}
+	e.dhcpClientPort()
+	e.report.expect(t, OK, name, "in use by the running router", "")
+}
+
 func TestClock(t *testing.T) {
 	at := func(now time.Time, sync bool, err error) func(*Options) {
 		return func(o *Options) {

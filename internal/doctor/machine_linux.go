@@ -141,6 +141,16 @@ func (m machine) udpOwner(port uint16) (discover.Holder, bool) {
 	return discover.Holder{}, false
 }
 
+// udp6Owners returns who has a UDP port of IPv6, as far as this user may know.
+func (m machine) udp6Owners(port uint16) (list []discover.Holder) {
+	for _, inode := range m.inodes("udp6", port) {
+		if pid := m.socketOwner(inode); pid > 0 {
+			list = append(list, discover.Holder{PID: pid, Name: m.ProcessName(pid)})
+		}
+	}
+	return list
+}
+
 // udpTaken reports whether somebody listens on a UDP port.
 func (m machine) udpTaken(port uint16) bool {
 	return len(m.inodes("udp", port))+len(m.inodes("udp6", port)) > 0

@@ -1,10 +1,13 @@
 package doctor
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
+
+	"border-router/internal/config"
 )
 
 // ipv6 checks the settings of the kernel that a TUN uplink depends on.
@@ -139,4 +142,27 @@ func (e *examination) routeInfo(names []string) {
 	if good && len(names) > 0 {
 		e.ok("routes by RA", "routes to meshes are learnt on %s, or by a program", strings.Join(names, ", "))
 	}
+}
+
+// dhcpClientPort finds another client that has the port for asking for a prefix beside the
+// kernel.
+func (e *examination) dhcpClientPort() {
+	const name, port = "DHCPv6 client port", 546
+	if !e.usesTUN() || e.cfg.LAN.Interface == "" || e.cfg.DHCP.Delegation != config.SwitchOn {
+		return
+	}
+	if len(e.sys.inodes("udp6", port)) == 0 {
+		e.ok(name, "UDP %d is free", port)
+		return
+	}
+	who := "another program"
+	for _, h := range e.sys.udp6Owners(port) {
+		if h.PID == e.running && h.PID != 0 {
+			e.ok(name, "UDP %d is in use by the running router", port)
+			return
+		}
+		who = h.String()
+	}
+	e.add(Warn, name, fmt.Sprintf("have it leave DHCPv6 on %s to border-router (systemd-networkd: DHCPv6Client=no in [IPv6AcceptRA]; dhcpcd: nodhcp6 in dhcpcd.conf), or use --uplink ethernet://%[1]s, which is a client beside it, or set dhcp.delegation = \"off\"", e.cfg.LAN.Interface),
+		"UDP port %d is in use by %s: where that is on %s, no prefix is asked for until it is free", port, who, e.cfg.LAN.Interface)
 }

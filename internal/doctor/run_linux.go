@@ -37,6 +37,7 @@ func Run(ctx context.Context, o Options) *Report {
 	e.capabilities()
 	e.tun()
 	e.ipv6()
+	e.dhcpClientPort()
 	e.advertisers()
 	e.modemManager()
 	e.clock()
