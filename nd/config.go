@@ -105,6 +105,16 @@ type RouterConfig struct {
 	ABROAddr     netip.Addr    // 6LBR address in the ABRO; default: Addrs[0], else the prefix with our IID
 	ABROLifetime time.Duration // unit 60 s; 10,000 min
 
+	// KeepVersion, where set, keeps a new ABROVersion over restarts; it is called before the
+	// first RA with it is sent.
+	KeepVersion func(v uint32)
+
+	// Commit, where set, has what was told of registrations written. Nodes are told that they
+	// are registered, or no more, when [Router.Committed] is called with the number that it
+	// returned, one more than before, or half a second has gone by. 0: it is written, or will
+	// never be.
+	Commit func() (ticket uint64)
+
 	// Beyond, where set, reports whether an address from a prefix of the mesh is to be looked
 	// for on another link, which has the prefix too: solicitations for it are answered with our
 	// link-layer address, unless a node is known to have it.

@@ -34,6 +34,9 @@ type Router struct {
 	raAt       time.Time // next multicast RA
 	raLast     time.Time // last multicast RA
 	raRepeat   int       // multicast RAs that follow soon
+
+	uncommitted []uncommitted // in the order of their tickets
+	keptVersion uint32
 }
 
 // An oldPrefix is one that [Router.SetPrefix] replaced.
@@ -81,6 +84,7 @@ func NewRouter(cfg RouterConfig, out ipv6.Sender, ev Events) *Router {
 	if c.ABROVersion == 0 {
 		c.ABROVersion = 1
 	}
+	r.keptVersion = c.ABROVersion
 	if c.Capability == 0 {
 		c.Capability = DefaultCapability
 	}
@@ -226,7 +230,7 @@ func (r *Router) LinkStatus(now time.Time, ll ipv6.LinkAddr, ok bool) {
 // Deadline returns the time of the next [Router.Advance]; zero: nothing is scheduled.
 func (r *Router) Deadline() time.Time {
 	d := earlier(r.timers.Next(), r.nodeTimers.Next())
-	d = earlier(d, r.raAt)
+	d = earlier(earlier(d, r.raAt), r.commitDue())
 	if len(r.old) > 0 {
 		d = earlier(d, r.old[len(r.old)-1].until)
 	}
@@ -266,6 +270,7 @@ func (r *Router) Advance(now time.Time) {
 		r.advanceNode(now, n)
 	}
 	r.old = slices.DeleteFunc(r.old, func(o oldPrefix) bool { return !o.until.After(now) })
+	r.sendCommitted(now, func(u *uncommitted) bool { return !u.until.After(now) })
 	r.advanceRA(now)
 }
 

@@ -221,6 +221,7 @@ func (r *Router) advanceRA(now time.Time) {
 
 // sendRA sends a router advertisement to the node n, or to all where n is nil.
 func (r *Router) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, n *node) {
+	r.keepVersion()
 	c := &r.cfg
 	b, _ := RouterAdvertisement{
 		CurHopLimit:    c.CurHopLimit,
@@ -399,8 +400,8 @@ func (r *Router) SetOther(now time.Time, on bool) {
 // SetAddrs changes which addresses, besides the link-local one, are ours on the link.
 func (r *Router) SetAddrs(list []netip.Addr) { r.cfg.Addrs = slices.Clone(list) }
 
-// ABROVersion returns the version in the ABRO, which must not go down over a restart (RFC
-// 6775 section 4.3).
+// ABROVersion returns the version in the next ABRO, which must not go down over a restart (RFC
+// 6775 section 4.3): see RouterConfig.KeepVersion.
 func (r *Router) ABROVersion() uint32 { return r.cfg.ABROVersion }
 
 // SetLifetimes bounds the lifetimes of the prefix announced by those of what it was cut out

@@ -64,6 +64,9 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 	na := NeighborAdvertisement{Router: true, Solicited: true, Target: msg.Target}
 	b, _ := na.AppendBinary(begin(r.buf[:0]))
 	b, _ = aro.AppendBinary(b)
+	if status == StatusSuccess {
+		return r.confirm(now, b, p.Dst(), dst, hopLimit, ll)
+	}
 	r.send(now, b, p.Dst(), dst, hopLimit, ll)
 	return nil
 }
@@ -211,12 +214,18 @@ func (r *Router) handleDAR(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	} else if v, ok := r.formed(src); ok {
 		ll = v
 	}
-	r.stats.DAC++
 	from := p.Dst()
 	if !r.isOurs(from) {
 		from = r.abroAddr()
 	}
-	r.send(now, b, from, src, multihopHopLimit, ll)
+	if msg.Status == StatusSuccess {
+		if err := r.confirm(now, b, from, src, multihopHopLimit, ll); err != nil {
+			return err
+		}
+	} else {
+		r.send(now, b, from, src, multihopHopLimit, ll)
+	}
+	r.stats.DAC++
 	return nil
 }
 

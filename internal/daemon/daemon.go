@@ -167,6 +167,9 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 	if err := d.setRules(); err != nil {
 		return nil, err
 	}
+	// What was made up is to be the same after a power cut, since others hear of it now. A
+	// disk that cannot be written is said by the store, which goes on trying.
+	_ = d.store.Flush()
 	return d, nil
 }
 
@@ -419,6 +422,18 @@ func (d *Daemon) registered(now time.Time, l *router.Link, addr netip.Addr, ll i
 		m.sameNode(now, ll, rec.ROVR)
 		d.store.PutRegistration(recordOf(m.name, rec))
 	}
+}
+
+// commit has the nodes of m answered when what was kept of them is on the disk.
+func (d *Daemon) commit(m *mesh) uint64 {
+	m.tickets++
+	ticket := m.tickets
+	if !d.store.Written(func() {
+		d.loop.Post(workFunc(func(now time.Time) { m.nd.Committed(now, ticket) }))
+	}) {
+		return 0
+	}
+	return ticket
 }
 
 func (d *Daemon) unregistered(_ time.Time, l *router.Link, addr netip.Addr) {

@@ -223,7 +223,6 @@ func (d *Daemon) dnsChanged(now time.Time) {
 			// asked for.
 			m.nd.SetOther(now, len(sntp)+len(lease.NTP) > 0)
 		}
-		d.keepABRO(m.nd.ABROVersion())
 	}
 }
 
@@ -243,7 +242,7 @@ func (d *Daemon) serveDHCP(m *mesh) {
 			cfg.Prefix = m.prefix
 			cfg.InUse = m.inUse
 		}
-		m.server = dhcp6.NewServer(cfg, dhcpDown{m}, dhcpBound{d, m})
+		m.server = dhcp6.NewServer(cfg, dhcpDown{d, m}, dhcpBound{d, m})
 		var kept []dhcp6.Binding
 		if b, ok := d.store.Get(keyBound + m.name); ok && json.Unmarshal(b, &kept) == nil {
 			m.server.Restore(time.Now(), kept)
@@ -253,7 +252,7 @@ func (d *Daemon) serveDHCP(m *mesh) {
 		for _, a := range c.Relay {
 			cfg.Servers = append(cfg.Servers, netip.AddrPortFrom(a, dhcpServerPort))
 		}
-		m.relay = dhcp6.NewRelay(cfg, dhcpDown{m}, dhcpUp{d})
+		m.relay = dhcp6.NewRelay(cfg, dhcpDown{d, m}, dhcpUp{d})
 	}
 }
 
@@ -342,9 +341,25 @@ func (d *Daemon) listenRelay() error {
 }
 
 // dhcpDown sends to nodes.
-type dhcpDown struct{ m *mesh }
+type dhcpDown struct {
+	d *Daemon
+	m *mesh
+}
 
+// SendUDP sends an answer that tells of a binding once that is on the disk, so that after a
+// power cut no address is given twice.
 func (s dhcpDown) SendUDP(now time.Time, dst netip.AddrPort, payload []byte) {
+	if s.m.rebound {
+		s.m.rebound = false
+		b := slices.Clone(payload)
+		if s.d.store.Written(func() { s.d.loop.Post(workFunc(func(now time.Time) { s.send(now, dst, b) })) }) {
+			return
+		}
+	}
+	s.send(now, dst, payload)
+}
+
+func (s dhcpDown) send(now time.Time, dst netip.AddrPort, payload []byte) {
 	src := netip.Addr{}
 	if dst.Addr().IsLinkLocalUnicast() {
 		src = s.m.link.LinkLocal()
@@ -378,6 +393,7 @@ func (e dhcpBound) Bound(time.Time, dhcp6.Binding)   { e.keep() }
 func (e dhcpBound) Unbound(time.Time, dhcp6.Binding) { e.keep() }
 
 func (e dhcpBound) keep() {
+	e.m.rebound = true
 	if b, err := json.Marshal(e.m.server.Bindings()); err == nil {
 		e.d.store.Put(keyBound+e.m.name, b)
 	}

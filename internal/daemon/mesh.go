@@ -43,6 +43,8 @@ type mesh struct {
 	relay    *dhcp6.Relay  // nil: none
 	contexts contextIDs    // compression contexts of our own prefixes
 	retired  []retired
+	tickets  uint64 // given out by commit
+	rebound  bool   // the server has changed a binding since it last answered
 
 	// Who has which address registered, and how many each has. The interface remembers what
 	// those nodes understand, and only of so many.
@@ -218,6 +220,8 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		ABROVersion:       abro,
 		ABROAddr:          m.addr,
 		ABROLifetime:      c.ABROLifetime,
+		KeepVersion:       d.keepABRO,
+		Commit:            func() uint64 { return d.commit(m) },
 		PeriodicRA:        c.PeriodicRA,
 		MaxRAInterval:     c.RAInterval,
 		DNSSL:             dnssl,

@@ -71,7 +71,6 @@ func (d *Daemon) setPrefix(now time.Time, m *mesh, p netip.Prefix) {
 	}
 	m.announce(d, now)
 	m.nd.SetPrefix(now, p)
-	d.keepABRO(m.nd.ABROVersion())
 	if m.server != nil && d.cfg.DHCP.Server == config.DHCPServerStateful {
 		m.server.SetPrefix(now, p, netip.Addr{}, netip.Addr{})
 	}
@@ -169,19 +168,14 @@ func (w meshWork) Advance(now time.Time) {
 	}
 	if over {
 		w.m.announce(w.d, now)
-		w.d.keepABRO(w.m.nd.ABROVersion())
 		w.d.routesChanged(now)
 	}
 }
 
-// keepABRO keeps the version of what nodes were told over a restart (RFC 6775 section 4.3).
+// keepABRO keeps the version of what nodes are told next over a restart (RFC 6775 section 4.3).
 func (d *Daemon) keepABRO(v uint32) {
-	for have := uint32(0); have < v; {
-		var err error
-		if have, err = d.store.NextABROVersion(); err != nil {
-			d.log.Error("ABRO version not kept", "err", err)
-			return
-		}
+	if err := d.store.KeepABROVersion(v); err != nil {
+		d.log.Error("ABRO version not kept", "err", err)
 	}
 }
 
@@ -240,7 +234,6 @@ func (d *Daemon) delegated(now time.Time, list []dhcp6.Prefix) {
 		}
 		d.setPrefix(now, m, s.Prefix)
 		m.nd.SetLifetimes(now, s.From.Preferred, s.From.Valid)
-		d.keepABRO(m.nd.ABROVersion())
 		if m.server != nil {
 			m.server.SetLifetimes(s.From.Preferred, s.From.Valid)
 		}

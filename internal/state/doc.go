@@ -6,10 +6,11 @@
 // bbolt: each flush is a transaction that is there as a whole or not at all after a kill.
 // Everything is also in memory, where it is read from; a write changes memory and returns,
 // and a goroutine of the store commits what has changed, the latest value of each key: at
-// once after a quiet time, and no later than 100 ms afterwards where there are more. So the loop of the router never waits for a disk, and what
-// waits to be written is bounded by the number of distinct keys. Values that must never be
-// handed out twice (a generated address, the next version) are committed before they are
-// returned.
+// once after a quiet time, and all that came within 50 ms together where there is more. So
+// the loop of the router never waits for a disk, and what waits to be written is bounded by
+// the number of distinct keys. Who must not promise anything before it is on the disk is told
+// when it is ([Store.Written]). Values that must never be handed out twice (a generated
+// address, the next version) are committed before they are returned.
 //
 // A file that cannot be read is moved aside with a warning and a new one begun: the
 // network has to come up. A directory that cannot be written, or that another router

@@ -37,6 +37,7 @@ type Store struct {
 	mu     sync.Mutex
 	values map[entry][]byte // the state; a value is never changed once it is here
 	dirty  map[entry]struct{}
+	wait   []func() // for what is dirty
 	closed bool
 
 	commitMu sync.Mutex // held while db is in use; taken before mu
@@ -228,10 +229,29 @@ func (s *Store) put(e entry, v []byte) {
 	}
 	s.dirty[e] = struct{}{}
 	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *Store) wake() {
 	select {
 	case s.kick <- struct{}{}:
 	default:
 	}
+}
+
+// Written has f called, from a goroutine of its own, when all that was changed before is on
+// the disk, or could not be written there. It reports false, and f is not called, where there
+// is no disk to wait for.
+func (s *Store) Written(f func()) bool {
+	s.mu.Lock()
+	if s.path == "" || s.closed {
+		s.mu.Unlock()
+		return false
+	}
+	s.wait = append(s.wait, f)
+	s.mu.Unlock()
+	s.wake()
+	return true
 }
 
 func (s *Store) get(e entry) ([]byte, bool) {
@@ -242,8 +262,8 @@ func (s *Store) get(e entry) ([]byte, bool) {
 }
 
 // write is the goroutine that commits what has changed: at once after a quiet time, so that
-// a registration is safe before the node can have heard that it was taken, and then at most
-// once in the time coalesce.
+// who waits for it waits no longer than the disk takes, and then at most once in the time
+// coalesce, for all that came meanwhile: flash wears by the commit.
 func (s *Store) write() {
 	timer := time.NewTimer(time.Hour)
 	timer.Stop()
@@ -287,6 +307,17 @@ func (s *Store) Flush() error {
 
 func (s *Store) flushLocked() error {
 	s.mu.Lock()
+	if wait := s.wait; len(wait) > 0 {
+		s.wait = nil
+		// Not from here: the caller may be what they wait for.
+		defer func() {
+			go func() {
+				for _, f := range wait {
+					f()
+				}
+			}()
+		}()
+	}
 	if len(s.dirty) == 0 || s.db == nil {
 		s.mu.Unlock()
 		return nil

@@ -483,3 +483,66 @@ func TestDamagedInUse(t *testing.T) {
 		})
 	}
 }
+
+// TestWritten: what is told to be written is in the file then, as a kill would leave it.
+func TestWritten(t *testing.T) {
+	if OpenMemory().Written(func() { t.Error("called") }) {
+		t.Error("there is no disk to wait for")
+	}
+	dir := t.TempDir()
+	s := open(t, dir)
+	now := time.Now()
+	for n := 1; n <= 40; n++ {
+		s.PutRegistration(record(n, now.Add(time.Hour)))
+		done := make(chan struct{})
+		if !s.Written(func() { close(done) }) {
+			t.Fatal("not waited for")
+		}
+		if n%3 == 0 {
+			continue // with the next
+		}
+		<-done
+		b, err := os.ReadFile(s.Path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := t.TempDir()
+		if err := os.WriteFile(filepath.Join(left, File), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		after, err := Open(left, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := after.Registrations("zep0"); len(got) != n {
+			t.Errorf("%d registrations are in the file, want %d", len(got), n)
+		}
+		after.Close()
+	}
+	// Nothing changed since; and at the end nobody is left waiting.
+	done := make(chan struct{})
+	s.Written(func() { close(done) })
+	<-done
+	s.PutRegistration(record(99, now.Add(time.Hour)))
+	done = make(chan struct{})
+	s.Written(func() { close(done) })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if s.Written(func() { t.Error("called") }) {
+		t.Error("closed")
+	}
+}
+
+func TestKeepABROVersion(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, v := range []uint32{5, 3, 5} {
+		if err := s.KeepABROVersion(v); err != nil || s.Counter("abro_version") != 5 {
+			t.Errorf("%d: %d, %v", v, s.Counter("abro_version"), err)
+		}
+	}
+	if v, err := s.NextABROVersion(); v != 6 || err != nil {
+		t.Errorf("%d, %v", v, err)
+	}
+}

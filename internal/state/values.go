@@ -58,6 +58,18 @@ func (s *Store) NextABROVersion() (uint32, error) {
 	return uint32(v), err
 }
 
+// KeepABROVersion has versions from now on be larger than v; that is on the disk when it
+// returns.
+func (s *Store) KeepABROVersion(v uint32) error {
+	const name = "abro_version"
+	have := s.Counter(name)
+	if have >= uint64(v) {
+		return nil
+	}
+	_, err := s.Advance(name, uint64(v)-have)
+	return err
+}
+
 // Next adds one to the counter called name and returns its new value, which is on the
 // disk then: no two calls return the same, over restarts and kills. The first is 1.
 func (s *Store) Next(name string) (uint64, error) { return s.Advance(name, 1) }
