@@ -45,6 +45,13 @@ func addrKey(a [16]byte) addr16 {
 	return addr16{binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])}
 }
 
+func (a addr16) addr() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	return netip.AddrFrom16(b)
+}
+
 func (a addr16) mask(bits int) addr16 {
 	switch {
 	case bits <= 0:

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"border-router/ipv6"
@@ -149,6 +150,17 @@ func (r *Router) RemoveAddress(addr netip.Addr) {
 
 // Addresses returns our own addresses of larger than link scope.
 func (r *Router) Addresses() []netip.Addr { return append([]netip.Addr(nil), r.addrs...) }
+
+// LocalAddresses returns every unicast address of larger than link scope that is answered
+// here: our own ones, and the subnet-router anycast addresses that came with them.
+func (r *Router) LocalAddresses() []netip.Addr {
+	list := make([]netip.Addr, 0, len(r.local))
+	for k := range r.local {
+		list = append(list, k.addr())
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
+}
 
 // JoinGroup makes multicast packets to group be delivered to the host port.
 func (r *Router) JoinGroup(group netip.Addr) { r.groups[addrKey(group.As16())] = struct{}{} }

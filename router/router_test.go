@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -499,12 +500,22 @@ func TestBusy(t *testing.T) {
 
 func TestRemoveAddress(t *testing.T) {
 	f := newFixture(Config{})
+	second := ownAddr.Next()
+	f.r.AddAddress(second)
+	anycast := netip.PrefixFrom(ownAddr, 64).Masked().Addr()
+	if got := f.r.LocalAddresses(); !slices.Equal(got, []netip.Addr{anycast, ownAddr, second}) {
+		t.Errorf("we answer %v", got)
+	}
+	f.r.RemoveAddress(second)
+	if got := f.r.LocalAddresses(); !slices.Equal(got, []netip.Addr{anycast, ownAddr}) {
+		t.Errorf("without %v we answer %v", second, got)
+	}
 	f.r.RemoveAddress(ownAddr)
 	f.r.Input(t0, udp(lanHost, ownAddr, 64, 0), hostMeta)
 	if len(f.nb.held) != 1 {
 		t.Error("packet for an address that is no longer ours was not forwarded")
 	}
-	if len(f.r.local) != 0 || len(f.r.Addresses()) != 0 {
+	if len(f.r.LocalAddresses()) != 0 || len(f.r.Addresses()) != 0 {
 		t.Errorf("left over: %v", f.r.local)
 	}
 }

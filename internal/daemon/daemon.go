@@ -239,6 +239,7 @@ func (d *Daemon) openUplink() error {
 	for _, m := range d.meshes {
 		d.router.AddAddress(m.addr)
 	}
+	d.tellOwn()
 	if d.tun != nil {
 		d.router.FIB().Add(router.Route{Prefix: netip.PrefixFrom(netip.IPv6Unspecified(), 0), Port: d.host.Index(), Kind: router.RouteDefault})
 	}

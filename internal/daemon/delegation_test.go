@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/binary"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"testing"
@@ -40,6 +41,7 @@ type site struct {
 	ras    int
 	inbox  []ipv6.Packet // for the node
 	outbox []ipv6.Packet // of the node
+	told   []netip.Addr  // our addresses, to the port of the LAN
 }
 
 type grant struct {
@@ -70,10 +72,11 @@ func newSite(t *testing.T) *site {
 	d.addAddress(m.addr)
 	s.d, s.m = d, m
 
-	l := &lan{d: d, control: true}
+	l := &lan{d: d, control: true, tellOwn: func(list []netip.Addr) { s.told = list }}
 	s.c = &dhcpClient{l: l, leased: map[netip.Addr]bool{}, started: true}
 	s.c.Client = dhcp6.NewClient(dhcp6.ClientConfig{DUID: dhcp6.NewDUIDUUID(), IAID: 1}, s, s.c)
 	l.dhcp, d.lan = s.c, l
+	d.tellOwn()
 	s.host = nd.NewHost(nd.HostConfig{LinkAddr: ipv6.EUI64(0x0200_0000_0000_0009)}, toRouter{s}, (*siteNode)(s))
 	s.host.Start(s.now)
 	return s
@@ -237,6 +240,23 @@ func (s *site) has(what string, p netip.Prefix, others ...netip.Prefix) {
 	}
 }
 
+// answers checks which addresses the port of the LAN knows as ours: one in each prefix that
+// the mesh has or had, with its anycast address.
+func (s *site) answers(what string, prefixes ...netip.Prefix) {
+	s.t.Helper()
+	want := map[netip.Addr]bool{}
+	for _, p := range prefixes {
+		want[p.Addr()], want[ipv6.WithIID(p, s.m.lladdr.IID())] = true, true
+	}
+	got := map[netip.Addr]bool{}
+	for _, a := range s.told {
+		got[a] = true
+	}
+	if !maps.Equal(got, want) {
+		s.t.Errorf("%s: the LAN's port is told %v, want those of %v", what, s.told, prefixes)
+	}
+}
+
 // TestDayOfDelegation is a day of a mesh whose prefix is delegated: granted, renewed,
 // deprecated in favor of another, run out while the server is away, granted anew,
 // forgotten by the server. Nothing is announced for longer than it is ours, to the second.
@@ -258,16 +278,19 @@ func TestDayOfDelegation(t *testing.T) {
 
 	s.run(at(0, 5, 0))
 	s.has("at first", own)
+	s.answers("at first", own)
 	s.gives = []grant{{a56, hour, 2 * hour}}
 	s.c.SetMode(s.now, dhcp6.Mode{Prefixes: true})
 	s.c.LinkChanged(s.now, true)
 	s.run(at(0, 6, 0))
 	s.has("granted", a, own)
+	s.answers("granted", a, own)
 	if rt, ok := s.d.router.FIB().Exact(a56); !ok || rt.Kind != router.RouteUnreachable {
 		t.Error("the rest of the prefix is not unreachable")
 	}
 	s.run(at(3, 0, 0))
 	s.has("renewed", a)
+	s.answers("renewed", a)
 
 	// Another takes its place; the old one may be used for another hour.
 	s.gives = []grant{{a56, 0, hour}, {b56, hour, 2 * hour}}
@@ -277,9 +300,11 @@ func TestDayOfDelegation(t *testing.T) {
 	s.gives = s.gives[1:]
 	s.run(s.now.Add(time.Minute))
 	s.has("replaced", b, a)
+	s.answers("replaced", b, a)
 	changed := s.now
 	s.run(changed.Add(hour + time.Minute))
 	s.has("an hour later", b)
+	s.answers("an hour later", b)
 	if _, ok := s.d.router.FIB().Exact(a56); ok {
 		t.Error("a prefix that is not ours any more is still unreachable")
 	}
@@ -293,6 +318,7 @@ func TestDayOfDelegation(t *testing.T) {
 	s.has("a second before the end", b)
 	s.run(end.Add(5 * time.Second))
 	s.has("after the end", own)
+	s.answers("after the end", own)
 	s.run(at(16, 0, 0))
 
 	// It is back with another prefix, and later forgets us.

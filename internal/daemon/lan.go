@@ -26,6 +26,7 @@ type lan struct {
 	link    *router.Link
 	control bool // beside the kernel
 	groups  *groups
+	tellOwn func([]netip.Addr) // tells the port our addresses
 
 	nd     *nd.LAN // nil as long as our MAC address is not known
 	state  ethernet.State
@@ -80,7 +81,7 @@ func (d *Daemon) newLAN() error {
 	if err != nil {
 		return err
 	}
-	l.port = port
+	l.port, l.tellOwn = port, port.SetOwnAddresses
 	l.link = d.router.AddPort(router.PortConfig{
 		Port: port, Kind: router.LAN, Ingress: c.Filters.Ingress, Machines: []router.Machine{l},
 		Realm: d.realm(0),

@@ -25,6 +25,7 @@ type retired struct {
 // addAddress makes a one of our own, on the host stack too.
 func (d *Daemon) addAddress(a netip.Addr) {
 	d.router.AddAddress(a)
+	d.tellOwn()
 	if d.kernel != nil {
 		d.kernel.address(a, true)
 	}
@@ -37,6 +38,7 @@ func (d *Daemon) addAddress(a netip.Addr) {
 
 func (d *Daemon) removeAddress(a netip.Addr) {
 	d.router.RemoveAddress(a)
+	d.tellOwn()
 	if d.kernel != nil {
 		d.kernel.address(a, false)
 	}
@@ -44,6 +46,14 @@ func (d *Daemon) removeAddress(a netip.Addr) {
 		if err := d.stack.RemoveAddress(a); err != nil {
 			d.log.Error("address not taken from the host stack", "addr", a, "err", err)
 		}
+	}
+}
+
+// tellOwn tells the LAN's port which addresses we answer: what goes there waits apart from
+// what is forwarded. The nodes that we are the ND proxy of are not among them.
+func (d *Daemon) tellOwn() {
+	if d.lan != nil {
+		d.lan.tellOwn(d.router.LocalAddresses())
 	}
 }
 

@@ -158,6 +158,15 @@ func (s *attackStatus) lanAddresses() []netip.Addr {
 	return nil
 }
 
+// transitLost returns how much of what is forwarded the kernel of the LAN's port had no room
+// for.
+func (s *attackStatus) transitLost() (n uint64) {
+	for _, p := range s.Ports {
+		n += p.Drops["ethernet_kernel_queue_full"]
+	}
+	return n
+}
+
 // defaultRouter returns where the router's default route leads.
 func (a *arena) defaultRouter() netip.Addr {
 	a.t.Helper()
@@ -316,6 +325,9 @@ func (a *arena) attack(name string, loss float64, f func(ctx context.Context)) (
 	default:
 	}
 	after := a.status()
+	if n := after.transitLost() - before.transitLost(); n > 0 && loss < choked {
+		a.t.Errorf("%s: %d packets were lost before they came in that the router would have forwarded", name, n)
+	}
 	if after.PID != pid {
 		a.t.Errorf("%s: the router is process %d, was %d", name, after.PID, pid)
 	}

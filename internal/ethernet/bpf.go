@@ -17,6 +17,7 @@ const (
 	// maxFilterGroups is how many multicast addresses the program compares; with more of
 	// them it lets every multicast packet pass, and the reader looks.
 	maxFilterGroups = 48
+	packetOutgoing  = 4 // PACKET_OUTGOING of linux/if_packet.h
 )
 
 // A hearing is what the port wants to hear.
@@ -26,7 +27,7 @@ type hearing struct {
 	proxy   bool         // every neighbor solicitation
 	groups  []netip.Addr // multicast groups
 	all     bool         // every multicast packet of larger than link scope
-	vlan    bool         // the kernel tells VLAN tags: leave tagged frames out
+	socket  bool         // on a packet socket, where the kernel tells VLAN tags and the direction: leave out what is tagged, and what leaves
 }
 
 // program returns the filter as a BPF program over Ethernet frames. It accepts IPv6
@@ -37,9 +38,11 @@ type hearing struct {
 //     goes to one of the groups.
 func (h hearing) program() []bpf.Instruction {
 	a := &assembler{}
-	if h.vlan {
+	if h.socket {
 		a.add(bpf.LoadExtension{Num: bpf.ExtVLANTagPresent})
 		a.jump(bpf.JumpNotEqual, 0, "drop")
+		a.add(bpf.LoadExtension{Num: bpf.ExtType})
+		a.jump(bpf.JumpEqual, packetOutgoing, "drop")
 	}
 	a.add(bpf.LoadAbsolute{Off: 12, Size: 2})
 	a.jump(bpf.JumpNotEqual, etherTypeIPv6, "drop")

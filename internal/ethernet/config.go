@@ -78,6 +78,8 @@ type State struct {
 	MTU       int           // bytes, of the interface
 	LinkAddr  ipv6.LinkAddr // our MAC address; zero as long as it is not known
 	LinkLocal netip.Addr    // the kernel's link-local address on the interface, where it has one that is usable
+
+	set bool // there, and set up by the administrator
 }
 
 // A Drop says why a frame was discarded at the port. Its text is the metric label;
@@ -86,38 +88,45 @@ type Drop uint8
 
 // The reasons of this package.
 const (
-	DropNotIPv6       Drop = iota + 1 // received: another protocol
-	DropTruncated                     // received: shorter than its header states
-	DropAddress                       // received: to another station
-	DropOwnAddress                    // received: from our own MAC address
-	DropLoopClosed                    // received: nobody takes packets any more
-	DropKernel                        // received: more than we took, by the kernel's count
-	DropDestination                   // sent: without a link-layer address
-	DropTooBig                        // sent: longer than the MTU
-	DropInterfaceDown                 // sent: the interface is not there, or down
-	DropQueueFull                     // sent: more than the interface takes
-	DropSendFailed                    // sent: the kernel refused it
+	DropNotIPv6        Drop = iota + 1 // received: another protocol
+	DropTruncated                      // received: shorter than its header states
+	DropAddress                        // received: to another station
+	DropOwnAddress                     // received: from our own MAC address
+	DropLoopClosed                     // received: nobody takes packets any more
+	DropKernel                         // received: more than we took of what is forwarded, by the kernel's count; with one queue, of anything
+	DropKernelNeighbor                 // received: the same of neighbor discovery
+	DropKernelOwn                      // received: the same of what is for ourselves, or to many
+	DropDestination                    // sent: without a link-layer address
+	DropTooBig                         // sent: longer than the MTU
+	DropInterfaceDown                  // sent: the interface is not there, or down
+	DropQueueFull                      // sent: more than the interface takes
+	DropSendFailed                     // sent: the kernel refused it
 	numDrops
 )
 
 // Received reports whether what was discarded had come in, not yet a packet.
-func (d Drop) Received() bool { return d >= DropNotIPv6 && d <= DropKernel }
+func (d Drop) Received() bool { return d >= DropNotIPv6 && d <= DropKernelOwn }
+
+// Kernel reports whether it was the kernel that discarded, before the port has seen it.
+func (d Drop) Kernel() bool { return d >= DropKernel && d <= DropKernelOwn }
 
 // NumDrops is one more than the largest Drop: the size of an array indexed by Drop.
 const NumDrops = int(numDrops)
 
 var dropText = [numDrops]string{
-	DropNotIPv6:       "ethernet_not_ipv6",
-	DropTruncated:     "ethernet_truncated",
-	DropAddress:       "ethernet_other_station",
-	DropOwnAddress:    "ethernet_own_address",
-	DropLoopClosed:    "ethernet_loop_closed",
-	DropKernel:        "ethernet_kernel_queue_full",
-	DropDestination:   "ethernet_no_destination",
-	DropTooBig:        "ethernet_too_big",
-	DropInterfaceDown: "ethernet_down",
-	DropQueueFull:     "ethernet_queue_full",
-	DropSendFailed:    "ethernet_send_failed",
+	DropNotIPv6:        "ethernet_not_ipv6",
+	DropTruncated:      "ethernet_truncated",
+	DropAddress:        "ethernet_other_station",
+	DropOwnAddress:     "ethernet_own_address",
+	DropLoopClosed:     "ethernet_loop_closed",
+	DropKernel:         "ethernet_kernel_queue_full",
+	DropKernelNeighbor: "ethernet_kernel_nd_queue_full",
+	DropKernelOwn:      "ethernet_kernel_own_queue_full",
+	DropDestination:    "ethernet_no_destination",
+	DropTooBig:         "ethernet_too_big",
+	DropInterfaceDown:  "ethernet_down",
+	DropQueueFull:      "ethernet_queue_full",
+	DropSendFailed:     "ethernet_send_failed",
 }
 
 // Error returns the reason as a metric label.
@@ -130,7 +139,7 @@ func (d Drop) Error() string {
 
 // Stats counts what went through the port since it was opened. At rest, InFrames = the
 // packets delivered, those that a merged one stood for counted once, + drops of received
-// ones other than DropKernel; and each packet given to Output is either in OutFrames or in
+// ones other than the kernel's ([Drop.Kernel]); and each packet given to Output is either in OutFrames or in
 // one drop of sent ones.
 type Stats struct {
 	InFrames, InBytes   uint64

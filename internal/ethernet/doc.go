@@ -10,6 +10,14 @@
 // be renamed, or be replaced by another of the same name: all of it is waited for and
 // reported, none of it ends the port.
 //
+// A flood is not to push out what is forwarded. Therefore three queues lead from the kernel
+// to the loop: of what goes to others than ourselves, of neighbor discovery, and of what goes
+// to our own addresses ([Port.SetOwnAddresses]), link-local ones and groups. A program in the
+// kernel tells them apart (PACKET_FANOUT); each has its own room, its own reader and its own
+// drop reason. Of the last one 20,000 frames a second are taken for longer, the rest waits in
+// the kernel and is lost there, which costs next to nothing. Towards the interface what we
+// say ourselves has half of the queue. A TAP has one queue, and so has a kernel before 4.12.
+//
 // With [Config.Control] the port shares the interface and its address with the kernel and
 // hears only control traffic: router discovery, MLD and multicast of larger scope. So a
 // router whose uplink is a TUN speaks for itself on the LAN beside the kernel.

@@ -30,6 +30,7 @@ func (*Port) Close() error                                       { return nil }
 func (*Port) JoinGroup(netip.Addr)                               {}
 func (*Port) LeaveGroup(netip.Addr)                              {}
 func (*Port) SetKernelAddress(netip.Prefix, bool) error          { return ErrUnsupported }
+func (*Port) SetOwnAddresses([]netip.Addr)                       {}
 func (*Port) SetAllGroups(bool)                                  {}
 func (*Port) Busy() bool                                         { return false }
 func (*Port) Output(time.Time, ipv6.Packet, ipv6.LinkAddr) error { return DropInterfaceDown }

@@ -108,7 +108,7 @@ func TestProgram(t *testing.T) {
 		}
 	}
 	// The largest program assembles, and its jumps are not longer than a jump can be.
-	h := hearing{mac: mac, groups: normalize(many[:maxFilterGroups]), all: true, proxy: true, vlan: true}
+	h := hearing{mac: mac, groups: normalize(many[:maxFilterGroups]), all: true, proxy: true, socket: true}
 	if _, err := bpf.Assemble(h.program()); err != nil {
 		t.Error(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -25,46 +26,58 @@ func (p *Port) follow() {
 	links, addrs, stop := p.subscribe()
 	defer stop()
 	var (
-		c       *conn
-		failed  chan error // the reader has ended
+		b       *binding
+		failed  chan error // a reader has ended
+		stale   bool       // b is good for nothing any more
+		readers sync.WaitGroup
 		ifindex int
 		tick    <-chan time.Time
 	)
-	closeConn := func() {
-		if c == nil {
+	unbind := func() {
+		if b == nil {
 			return
 		}
 		p.up.Store(false)
 		p.out.setConn(nil)
 		p.mu.Lock()
-		p.count.drops[DropKernel].Add(p.conn.missed())
-		p.conn = nil
+		p.countMissed()
+		p.bound = nil
 		p.mu.Unlock()
-		c.f.Close()
-		<-failed
-		c, failed = nil, nil
+		b.close()
+		readers.Wait()
+		b, failed, stale = nil, nil, false
 	}
-	defer closeConn()
+	defer unbind()
 	for {
 		tick = nil
 		s, err := p.look(ifindex)
-		if s.Index != ifindex || s.Index == 0 {
-			closeConn()
-			ifindex = 0
+		if err == nil && b != nil && !s.Up {
+			p.up.Store(false)
+			p.tell(s) // closing sockets takes a while
 		}
-		if err == nil && c == nil && (s.Index != 0 || p.cfg.TAP) {
-			if c, err = p.connect(&s); err == nil {
-				ifindex = s.Index
-				failed = make(chan error, 1)
-				go func(c *conn, failed chan<- error) { failed <- p.read(c); close(failed) }(c, failed)
+		if s.Index != ifindex || s.Index == 0 {
+			unbind()
+			ifindex = 0
+		} else if stale {
+			unbind()
+		}
+		// On one that is set down there is nothing to hear, and its sockets take no lanes.
+		if err == nil && b == nil && (s.set || p.cfg.TAP) {
+			if b, err = p.connect(&s); err == nil {
+				failed = make(chan error, len(b.conns))
+				for i, c := range b.conns {
+					readers.Go(func() { failed <- p.read(c, p.inlets[i]) })
+				}
 			}
 		}
-		if err != nil {
+		if err == nil {
+			ifindex = s.Index
+		} else {
 			s.Up, s.Why = false, err.Error()
 			tick = time.After(retry)
 		}
 		if s.Up {
-			p.out.setConn(c)
+			p.out.setConn(b.conns[0])
 		}
 		p.up.Store(s.Up)
 		p.tell(s)
@@ -84,7 +97,13 @@ func (p *Port) follow() {
 			}
 		case err := <-failed:
 			p.cfg.Logger.Debug("reader ended", "err", err)
-			closeConn()
+			if errors.Is(err, unix.ENETDOWN) {
+				// Set down, which each socket is told once. Up again it may have its lanes in
+				// another order.
+				stale = true
+				continue
+			}
+			unbind()
 			ifindex = 0
 			tick = time.After(retry)
 			select {
@@ -170,7 +189,7 @@ func (p *Port) look(ifindex int) (s State, err error) {
 		return s, fmt.Errorf("ethernet %s: look for the interface: %w", p.cfg.Name, err)
 	}
 	a := link.Attrs()
-	s.Index, s.Name, s.MTU = a.Index, a.Name, a.MTU
+	s.Index, s.Name, s.MTU, s.set = a.Index, a.Name, a.MTU, a.Flags&net.FlagUp != 0
 	if p.cfg.MAC.IsZero() && len(a.HardwareAddr) == 6 {
 		s.LinkAddr = ipv6.EUI48([6]byte(a.HardwareAddr))
 		if s.LinkAddr != p.LinkAddr() {
@@ -181,7 +200,7 @@ func (p *Port) look(ifindex int) (s State, err error) {
 	switch {
 	case a.Flags&net.FlagLoopback != 0 || a.EncapType != "" && a.EncapType != "ether":
 		return State{Name: a.Name}, fmt.Errorf("ethernet %s: not an Ethernet interface but %s", a.Name, a.EncapType)
-	case a.Flags&net.FlagUp == 0:
+	case !s.set:
 		s.Why = "interface " + a.Name + " is set down; ip link set " + a.Name + " up"
 	case a.OperState == netlink.OperDown || a.OperState == netlink.OperLowerLayerDown || a.OperState == netlink.OperNotPresent:
 		s.Why = "interface " + a.Name + " has no carrier"
@@ -273,96 +292,59 @@ func wireless(name string) bool {
 	return err == nil
 }
 
-// connect opens the socket of the interface in s, or makes the TAP interface.
-func (p *Port) connect(s *State) (c *conn, err error) {
+// connect binds to the interface in s, or makes the TAP interface.
+func (p *Port) connect(s *State) (b *binding, err error) {
+	if p.cfg.TAP {
+		return p.bindTAP(s)
+	}
+	p.mu.Lock()
+	h, own := p.hearing(), p.own
+	p.mu.Unlock()
 	err = p.inNamespace(func() error {
-		if p.cfg.TAP {
-			c, err = p.openTAP()
-			return err
-		}
-		c, err = p.openSocket(s.Index)
+		b, err = p.bindSockets(s.Index, h, own)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if p.cfg.TAP {
-		if *s, err = p.look(0); err != nil {
-			c.f.Close()
-			return nil, err
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := c.hear(p.hearing()); err != nil {
-		c.f.Close()
-		return nil, fmt.Errorf("ethernet %s: packet filter: %w", p.cfg.Name, err)
-	}
-	p.conn = c
-	return c, nil
+	return b, p.keep(b)
 }
 
-// htons is a protocol number as struct sockaddr_ll has it.
-func htons(v uint16) uint16 {
-	b := [2]byte{byte(v >> 8), byte(v)}
-	return nativeUint16(b)
-}
-
-func (p *Port) openSocket(ifindex int) (*conn, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, explainSocket(p.cfg.Name, err)
-	}
-	fail := func(what string, err error) (*conn, error) {
-		unix.Close(fd)
-		return nil, fmt.Errorf("ethernet %s: %s: %w", p.cfg.Name, what, err)
-	}
-	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
-		return fail("packet socket option vnet_hdr", err)
-	}
-	// Kernels before 4.20 do not know it; the reader discards what comes from ourselves.
-	err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	p.ignoresOurs.Store(err == nil)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
-	mac := p.mac.Load()
-	if mac == nil {
-		return fail("MAC address", errors.New("the interface has none"))
-	}
-	var members []unix.PacketMreq
-	if !p.cfg.Control && !p.cfg.MAC.IsZero() {
-		members = append(members, mreq(ifindex, unix.PACKET_MR_UNICAST, mac[:]))
-	}
-	// Which groups are wanted changes with every packet of MLD; the filter is cheaper to
-	// change than the interface's, and MLDv1 reports go to groups that nobody knows before.
-	members = append(members, mreq(ifindex, unix.PACKET_MR_ALLMULTI, nil))
-	for i := range members {
-		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &members[i]); err != nil {
-			return fail("receive for our MAC address", err)
-		}
-	}
-	c, err := newConn(fd, false)
+func (p *Port) bindTAP(s *State) (*binding, error) {
+	var c *conn
+	err := p.inNamespace(func() (err error) {
+		c, err = p.openTAP()
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	bound := false
-	c.hear = func(h hearing) error {
-		if err := attach(c, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, h.program()); err != nil {
-			return err
-		}
-		if bound {
-			return nil
-		}
-		bound = true
-		// Only now, so that nothing has come in unfiltered.
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: htons(etherTypeIPv6), Ifindex: ifindex})
+	b := &binding{
+		conns: []*conn{c},
+		hear:  func(h hearing) error { return attachTAP(c, h.program()) },
+		steer: func([]netip.Addr) error { return nil },
 	}
-	return c, nil
+	if *s, err = p.look(0); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, p.keep(b)
 }
 
-func mreq(ifindex int, typ uint16, addr []byte) unix.PacketMreq {
-	m := unix.PacketMreq{Ifindex: int32(ifindex), Type: typ, Alen: uint16(len(addr))}
-	copy(m.Address[:], addr)
-	return m
+// keep tells b what is wanted by now, and from then on of each change.
+func (p *Port) keep(b *binding) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	err := b.hear(p.hearing())
+	if err == nil {
+		err = b.steer(p.own)
+	}
+	if err != nil {
+		b.close()
+		return fmt.Errorf("ethernet %s: packet filter: %w", p.cfg.Name, err)
+	}
+	p.bound = b
+	return nil
 }
 
 const clonePath = "/dev/net/tun"
@@ -381,12 +363,10 @@ func (p *Port) openTAP() (*conn, error) {
 		unix.Close(fd)
 		return nil, explainTAP(p.cfg.Name, err)
 	}
-	p.ignoresOurs.Store(true)
 	c, err := newConn(fd, true)
 	if err != nil {
 		return nil, err
 	}
-	c.hear = func(h hearing) error { return attachTAP(c, h.program()) }
 	if err := p.setUpTAP(); err != nil {
 		c.f.Close()
 		return nil, err
@@ -423,40 +403,11 @@ func (p *Port) setUpTAP() error {
 	return nil
 }
 
-func assemble(prog []bpf.Instruction) ([]unix.SockFilter, error) {
-	raw, err := bpf.Assemble(prog)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]unix.SockFilter, len(raw))
-	for i, r := range raw {
-		out[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
-	}
-	return out, nil
-}
-
-func attach(c *conn, level, opt int, prog []bpf.Instruction) error {
-	f, err := assemble(prog)
-	if err != nil {
-		return err
-	}
-	fp := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	var e error
-	if err := c.raw.Control(func(fd uintptr) { e = unix.SetsockoptSockFprog(int(fd), level, opt, fp) }); err != nil {
-		return err
-	}
-	return e
-}
-
 func attachTAP(c *conn, prog []bpf.Instruction) error {
 	f, err := assemble(prog)
 	if err != nil {
 		return err
 	}
 	fp := &unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	var e error
-	if err := c.raw.Control(func(fd uintptr) { e = ioctlFprog(int(fd), unix.TUNATTACHFILTER, fp) }); err != nil {
-		return err
-	}
-	return e
+	return c.control(func(fd int) error { return ioctlFprog(fd, unix.TUNATTACHFILTER, fp) })
 }

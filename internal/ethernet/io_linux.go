@@ -24,10 +24,12 @@ type mmsghdr struct {
 // and gives it back.
 type batch struct {
 	p    *Port
+	in   *inlet
 	n    int
 	vnet bool // each frame stands behind a vnetHeader
 	len  [rxBatch]int
-	slab []byte // rxBatch slots of maxFrame bytes
+	slot int    // room for one frame in bytes
+	slab []byte // rxBatch slots
 	hdrs [rxBatch]mmsghdr
 	iovs [rxBatch]unix.Iovec
 
@@ -38,11 +40,11 @@ type batch struct {
 	yield   func(ipv6.Packet) // b.give, made once
 }
 
-func newBatch(p *Port) *batch {
-	b := &batch{p: p, slab: make([]byte, rxBatch*maxFrame), scratch: make([]byte, maxFrame)}
+func newBatch(p *Port, in *inlet) *batch {
+	b := &batch{p: p, in: in, slot: in.slot, slab: make([]byte, rxBatch*in.slot), scratch: make([]byte, in.slot)}
 	for i := range b.hdrs {
-		b.iovs[i].Base = &b.slab[i*maxFrame]
-		b.iovs[i].SetLen(maxFrame)
+		b.iovs[i].Base = &b.slab[i*b.slot]
+		b.iovs[i].SetLen(b.slot)
 		b.hdrs[i].hdr.Iov = &b.iovs[i]
 		b.hdrs[i].hdr.SetIovlen(1)
 	}
@@ -59,11 +61,11 @@ func (b *batch) give(q ipv6.Packet) {
 func (b *batch) Run(now time.Time) {
 	b.now = now
 	for i := range b.n {
-		if d := b.frame(b.slab[i*maxFrame : i*maxFrame+b.len[i]]); d != 0 {
+		if d := b.frame(b.slab[i*b.slot : i*b.slot+b.len[i]]); d != 0 {
 			b.p.count.drops[d].Add(1)
 		}
 	}
-	b.p.recycle(b)
+	b.in.recycle(b)
 }
 
 // frame delivers what is in one frame, or returns the reason why not.
@@ -113,24 +115,18 @@ func (b *batch) frame(f []byte) Drop {
 
 // ownAddress warns that a frame has come from our own MAC address.
 func (p *Port) ownAddress(now time.Time) {
-	if !p.ignoresOurs.Load() || !p.warned.IsZero() && now.Sub(p.warned) < time.Minute {
+	if !p.warned.IsZero() && now.Sub(p.warned) < time.Minute {
 		return
 	}
 	p.warned = now
 	p.cfg.Logger.Warn("frames come in from our own MAC address: another station has it, or the link goes round in a circle", "mac", p.LinkAddr())
 }
 
-func (p *Port) recycle(b *batch) {
-	b.n = 0
-	p.free <- b // has room for every batch
-}
-
 // A conn is an open packet socket, or TAP interface.
 type conn struct {
-	f    *os.File
-	raw  syscall.RawConn
-	tap  bool
-	hear func(hearing) error
+	f   *os.File
+	raw syscall.RawConn
+	tap bool
 
 	// The reader's system call.
 	b     *batch
@@ -149,15 +145,26 @@ func newConn(fd int, tap bool) (*conn, error) {
 	return c, nil
 }
 
+// control runs f with the file descriptor.
+func (c *conn) control(f func(fd int) error) error {
+	var e error
+	if err := c.raw.Control(func(fd uintptr) { e = f(int(fd)) }); err != nil {
+		return err
+	}
+	return e
+}
+
 // missed returns how many frames the kernel has had no room for since the last call.
 func (c *conn) missed() (n uint64) {
 	if c.tap {
 		return 0
 	}
-	_ = c.raw.Control(func(fd uintptr) {
-		if st, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+	_ = c.control(func(fd int) error {
+		st, err := unix.GetsockoptTpacketStats(fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+		if err == nil {
 			n = uint64(st.Drops)
 		}
+		return err
 	})
 	return n
 }
@@ -167,7 +174,7 @@ func (c *conn) recv(fd uintptr) bool {
 	b := c.b
 	for {
 		if c.tap {
-			n, err := unix.Read(int(fd), b.slab[b.n*maxFrame:(b.n+1)*maxFrame])
+			n, err := unix.Read(int(fd), b.slab[b.n*b.slot:(b.n+1)*b.slot])
 			switch err {
 			case nil:
 				b.len[b.n] = n
@@ -214,42 +221,6 @@ func (c *conn) next(b *batch) error {
 	return err
 }
 
-// read hands frames to the loop until the connection fails, and returns how.
-func (p *Port) read(c *conn) error {
-	for {
-		var b *batch
-		select {
-		case b = <-p.free:
-		case <-p.done:
-			return os.ErrClosed
-		}
-		err := c.next(b)
-		n := b.n
-		if n == 0 {
-			p.recycle(b)
-		} else {
-			bytes := 0
-			for _, l := range b.len[:n] {
-				bytes += l
-			}
-			p.count.inFrames.Add(uint64(n))
-			p.count.inBytes.Add(uint64(bytes))
-			p.count.inBatches.Add(1)
-			if !p.post(b) {
-				p.count.drops[DropLoopClosed].Add(uint64(n))
-				p.recycle(b)
-			}
-		}
-		if errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EIO) {
-			// Told once when the interface is set down. The socket is good for when it comes up.
-			continue
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // A writer sends what the loop puts into it, as many frames with one system call as have
 // come together meanwhile.
 type writer struct {
@@ -288,10 +259,12 @@ func newWriter(p *Port) *writer {
 // txSlot is the room for one frame, with the empty vnetHeader that a packet socket wants.
 func (p *Port) txSlot() int { return vnetHeaderLen + headerLen + p.mtu }
 
+// put takes a packet, unless there is no room: what we say ourselves has half of it, so that
+// answers to a flood do not stop what is forwarded.
 func (w *writer) put(h []byte, pkt ipv6.Packet) bool {
 	w.mu.Lock()
 	s := w.fill
-	if s.n == txQueue {
+	if s.n >= txQueue/2 && (s.n == txQueue || w.p.isOwn(pkt)) {
 		w.mu.Unlock()
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,14 +18,8 @@ import (
 )
 
 const (
-	rxBatch    = 16 // frames taken for one wake-up
-	numBatches = 4  // batches between the reader and the loop; with none free, frames wait in the kernel
-	txBatch    = 32 // frames for one system call
-	txQueue    = 256
-
-	// maxFrame is the largest that a packet socket shows: merged segments. Memory that no
-	// such frame has touched is not really there.
-	maxFrame = vnetHeaderLen + headerLen + 4 + 65535
+	txBatch = 32 // frames for one system call
+	txQueue = 256
 )
 
 // A Port is an Ethernet link of the router. [Port.Output] is for one goroutine, the
@@ -36,23 +31,24 @@ type Port struct {
 
 	ns netns.NsHandle // where the sockets are opened
 
-	mac   atomic.Pointer[[6]byte] // nil: not known yet
-	up    atomic.Bool
-	out   *writer
-	free  chan *batch
-	quit  chan struct{} // the writer is to end
-	wrote chan struct{} // it has
-	done  chan struct{} // so is the rest
-	ended sync.WaitGroup
+	mac    atomic.Pointer[[6]byte] // nil: not known yet
+	up     atomic.Bool
+	out    *writer
+	inlets []*inlet                          // by lane; made by Start
+	ownSet atomic.Pointer[map[[16]byte]bool] // own, for the loop; nil: none
+	quit   chan struct{}                     // the writer is to end
+	wrote  chan struct{}                     // it has
+	done   chan struct{}                     // so is the rest
+	ended  sync.WaitGroup
 
-	ignoresOurs atomic.Bool // the kernel does not show us what leaves by the interface
-	warned      time.Time   // of the loop: when another station with our address was last told of
+	warned time.Time // of the loop: when another station with our address was last told of
 
 	mu      sync.Mutex // guards what follows
 	state   State
 	groups  map[netip.Addr]int
-	all     int // how many want every group
-	conn    *conn
+	all     int          // how many want every group
+	own     []netip.Addr // our own addresses, as steered returns them
+	bound   *binding
 	started bool
 	closed  bool
 
@@ -69,7 +65,7 @@ func Open(cfg Config) (*Port, error) {
 	}
 	p := &Port{
 		cfg: cfg, mtu: cfg.MTU,
-		free: make(chan *batch, numBatches), quit: make(chan struct{}), wrote: make(chan struct{}), done: make(chan struct{}),
+		quit: make(chan struct{}), wrote: make(chan struct{}), done: make(chan struct{}),
 		groups: make(map[netip.Addr]int),
 	}
 	p.cfg.Logger = cfg.Logger.With("link", cfg.Name)
@@ -172,17 +168,25 @@ func (p *Port) State() State {
 // Stats returns a copy of the counters.
 func (p *Port) Stats() Stats {
 	p.mu.Lock()
-	if p.conn != nil {
-		p.count.drops[DropKernel].Add(p.conn.missed())
-	}
+	p.countMissed()
 	p.mu.Unlock()
 	return p.count.snapshot()
 }
 
+// countMissed counts what the kernel has had no room for; the lock is held.
+func (p *Port) countMissed() {
+	if p.bound == nil {
+		return
+	}
+	for i, c := range p.bound.conns {
+		p.count.drops[p.inlets[i].drop].Add(c.missed())
+	}
+}
+
 // Start looks for the interface, follows it from then on, and begins to read. Each wake-up
 // posts one batch to the loop; its Run calls deliver for every packet, with Meta.Port 0.
-// The packet may be changed and is valid during the call. When all batches wait at the
-// loop, reading stops and frames wait in the kernel's queue. Start is called at most once.
+// The packet may be changed and is valid during the call. When all batches of a lane wait at
+// the loop, its reading stops and frames wait in the kernel's queue. Start is called at most once.
 func (p *Port) Start(post func(interface{ Run(now time.Time) }) bool, deliver func(now time.Time, p ipv6.Packet, m ipv6.Meta)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,8 +195,12 @@ func (p *Port) Start(post func(interface{ Run(now time.Time) }) bool, deliver fu
 	}
 	p.started = true
 	p.post, p.deliver = post, deliver
-	for range numBatches {
-		p.free <- newBatch(p)
+	lanes := numLanes
+	if p.cfg.TAP || p.cfg.Control {
+		lanes = 1 // a TAP has one queue, and of control traffic there is little
+	}
+	for _, cfg := range laneConfigs[:lanes] {
+		p.inlets = append(p.inlets, newInlet(p, cfg))
 	}
 	p.ended.Add(2)
 	go p.out.run()
@@ -261,12 +269,50 @@ func (p *Port) SetAllGroups(on bool) {
 	})
 }
 
+// SetOwnAddresses tells the port on which unicast addresses of larger than link scope the
+// router itself answers: what goes there then waits in another queue than what it forwards,
+// and for a flood of it nothing else is lost. All that the list does not name is forwarded.
+// Up to 128 addresses are told apart. A port with one queue, of a TAP or for control traffic
+// alone, has no use for it.
+func (p *Port) SetOwnAddresses(list []netip.Addr) {
+	own := steered(list)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Equal(own, p.own) {
+		return
+	}
+	p.own = own
+	set := make(map[[16]byte]bool, len(own))
+	for _, a := range own {
+		set[a.As16()] = true
+	}
+	p.ownSet.Store(&set)
+	if p.bound != nil {
+		if err := p.bound.steer(own); err != nil {
+			p.cfg.Logger.Warn("change of the queues of the interface failed", "err", err)
+		}
+	}
+}
+
+// isOwn reports whether it is ourselves who send pkt. Beside the kernel it always is, so that
+// there is nothing to keep apart.
+func (p *Port) isOwn(pkt ipv6.Packet) bool {
+	if p.cfg.Control {
+		return false
+	}
+	src := pkt.Src16()
+	if set := p.ownSet.Load(); set != nil && (*set)[src] {
+		return true
+	}
+	return src == [16]byte{} || src[0] == 0xfe && src[1]&0xc0 == 0x80
+}
+
 func (p *Port) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f()
-	if p.conn != nil {
-		if err := p.conn.hear(p.hearing()); err != nil {
+	if p.bound != nil {
+		if err := p.bound.hear(p.hearing()); err != nil {
 			p.cfg.Logger.Warn("change of the packet filter failed", "err", err)
 		}
 	}
@@ -274,7 +320,7 @@ func (p *Port) change(f func()) {
 
 // hearing is called with the lock held.
 func (p *Port) hearing() hearing {
-	h := hearing{control: p.cfg.Control, proxy: p.cfg.Proxy, all: p.all > 0, vlan: !p.cfg.TAP}
+	h := hearing{control: p.cfg.Control, proxy: p.cfg.Proxy, all: p.all > 0, socket: !p.cfg.TAP}
 	if mac := p.mac.Load(); mac != nil {
 		h.mac = *mac
 	}
