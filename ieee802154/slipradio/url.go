@@ -102,7 +102,8 @@ func ParseURL(s string) (Config, error) {
 		return fail("want the path of a device, such as slip:///dev/ttyUSB0")
 	}
 	c.Name, c.Baud = u.Path, line.Baud
-	c.Dial = func(context.Context) (io.ReadWriteCloser, error) { return serial.Open(line) }
+	port := &serial.Reopener{Config: line}
+	c.Dial = func(context.Context) (io.ReadWriteCloser, error) { return port.Open() }
 	return c, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -225,6 +226,48 @@ func TestProbe(t *testing.T) {
 				t.Errorf("%v\nhas no %q", err, s)
 			}
 		}
+	}
+}
+
+// A port that another program takes, or that becomes something else, while its rate is
+// probed is a reason to try on.
+func TestProbeSpoiled(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "ttyACM0")
+	silent, err := dongle.OpenPTY()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	lead := func(to string) {
+		os.Remove(link)
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lead(silent.Path)
+	failed := make(chan error, 16)
+	r, err := Open(Config{Port: serial.Config{Path: link}, probeWait: 50 * time.Millisecond, OnState: func(_ bool, err error, _ Info) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	// The first question at the first rate.
+	if _, err := silent.Read(make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	lead("/dev/null")
+	select {
+	case err := <-failed:
+		if !strings.Contains(err.Error(), "not a serial port") {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nothing is said")
 	}
 }
 

@@ -155,8 +155,7 @@ func Open(cfg Config) (*Radio, error) {
 		if cfg.Name == "" {
 			return nil, errors.New("open spinel radio: no port to open")
 		}
-		c := cfg
-		cfg.Dial = c.dial
+		cfg.Dial = cfg.dialer()
 	}
 	if cfg.Channel == 0 {
 		cfg.Channel = DefaultChannel

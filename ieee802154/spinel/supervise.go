@@ -4,27 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"strings"
 	"time"
 
-	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
 
 // probeWait is how long an answer at one rate is waited for.
 const probeWait = time.Second
 
-// dial opens the line that c names.
-func (c *Config) dial(ctx context.Context) (Line, error) {
-	if c.Addr != "" {
-		ctx, cancel := context.WithTimeout(ctx, 2*driver.BackoffMax)
-		defer cancel()
-		return serial.Dial(ctx, c.Addr)
+// dialer returns what opens the line that c names.
+func (c *Config) dialer() func(ctx context.Context) (Line, error) {
+	if addr := c.Addr; addr != "" {
+		return func(ctx context.Context) (Line, error) { return opened(serial.Dial(ctx, addr)) }
 	}
-	return serial.Open(c.Port)
+	port := &serial.Reopener{Config: c.Port}
+	return func(context.Context) (Line, error) { return opened(port.Open()) }
+}
+
+// opened turns the nil pointer beside an error into a nil Line.
+func opened[L Line](l L, err error) (Line, error) {
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // ended notes why the dongle is not up.
@@ -184,32 +189,21 @@ func (s *session) update(ctx context.Context, from, to *state, info *Info) error
 // connect opens the line and finds the rate at which something answers; baud is 0 where the
 // line has none.
 func (r *Radio) connect() (s *session, baud int, err error) {
-	line, err := r.cfg.Dial(r.ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := line.SetBaud(r.rates[0]); errors.Is(err, errors.ErrUnsupported) {
-		return newSession(line, r), 0, nil
-	} else if err != nil {
-		_ = line.Close()
-		return nil, 0, err
-	}
-	if len(r.rates) == 1 {
-		return newSession(line, r), r.rates[0], nil
-	}
 	var heard []string
 	for i, rate := range r.rates {
-		if i > 0 {
-			// Each rate has a session of its own, so that nothing of the one before is in it.
-			if line, err = r.cfg.Dial(r.ctx); err == nil {
-				err = line.SetBaud(rate)
-			}
-			if err != nil {
-				if line != nil && !errors.Is(err, fs.ErrNotExist) {
-					_ = line.Close()
-				}
-				return nil, 0, err
-			}
+		// Each rate has a session of its own, so that nothing of the one before is in it.
+		line, err := r.cfg.Dial(r.ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		switch err := line.SetBaud(rate); {
+		case errors.Is(err, errors.ErrUnsupported):
+			return newSession(line, r), 0, nil
+		case err != nil:
+			_ = line.Close()
+			return nil, 0, err
+		case len(r.rates) == 1:
+			return newSession(line, r), rate, nil
 		}
 		_ = line.Discard()
 		s := newSession(line, r)

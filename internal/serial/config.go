@@ -26,6 +26,16 @@ type Config struct {
 	DTR    Level
 }
 
+// A Reopener opens a port again and again. A device that is plugged in again may get another
+// name, ttyACM1 for ttyACM0: the link in /dev/serial/by-id, which it had when it was open
+// last, leads to it then. It is for one goroutine at a time.
+type Reopener struct {
+	Config
+
+	dir  string // tests; empty: byIDDir
+	link string // in dir; empty: none was there
+}
+
 // Keys are the query keys of a radio URL that [Config.Set] takes, with what they may be.
 var Keys = map[string]string{
 	"baud": "a rate in bit/s such as 460800",

@@ -57,10 +57,14 @@ type Conn struct {
 
 var _ Line = (*Conn)(nil)
 
+// dialTimeout is how long a connection may take. A host that is away answers nothing, and the
+// kernel asks it again ever more rarely: a new attempt finds it sooner once it is back.
+const dialTimeout = 2 * time.Second
+
 // Dial connects to addr, a host and port, until ctx ends. A peer that vanishes is noticed by
 // keepalive within some 15 s even where nothing is sent.
 func Dial(ctx context.Context, addr string) (*Conn, error) {
-	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}}
+	d := net.Dialer{Timeout: dialTimeout, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 3 * time.Second, Count: 3}}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", addr, err)

@@ -16,6 +16,9 @@ func Open(c Config) (*Port, error) {
 	return nil, fmt.Errorf("open %s: %w", c.Path, errors.ErrUnsupported)
 }
 
+// Open returns an error, as [Open] does.
+func (o *Reopener) Open() (*Port, error) { return Open(o.Config) }
+
 // SetBaud implements [Line].
 func (p *Port) SetBaud(int) error { return errors.ErrUnsupported }
 
