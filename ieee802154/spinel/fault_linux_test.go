@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -148,6 +149,69 @@ func TestLate(t *testing.T) {
 	}
 }
 
+// A vanishingLine is that of a dongle which is a USB device itself: its firmware resets all of
+// the chip, and the port goes with it.
+type vanishingLine struct {
+	Line
+	reset func()
+}
+
+func (l *vanishingLine) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte{flagByte, 0x80, byte(CmdReset)}) {
+		l.reset()
+	}
+	return l.Line.Write(b)
+}
+
+// A dongle whose port goes away at each reset is reset once, and comes up.
+func TestVanishes(t *testing.T) {
+	var g *rig
+	var resets atomic.Int32
+	var back sync.WaitGroup
+	ready := make(chan struct{})
+	var states []string
+	g = newRig(t, dongle.SpinelConfig{}, Config{Dial: func(context.Context) (Line, error) {
+		<-ready
+		p, err := serial.Open(serial.Config{Path: g.link})
+		if err != nil {
+			return nil, err
+		}
+		return &vanishingLine{p, func() {
+			resets.Add(1)
+			g.unplug()
+			g.dongle.Reset(false)
+			back.Go(func() {
+				time.Sleep(300 * time.Millisecond) // as long as the USB device needs
+				g.plug()
+			})
+		}}, nil
+	}, OnState: func(up bool, err error, _ Info) { states = append(states, fmt.Sprint(up, err)) }})
+	close(ready)
+	g.up()
+	back.Wait()
+	g.both()
+	// It restarts behind its line: the same without a reset.
+	g.dongle.Reset(false)
+	g.eventually("restart seen", func() bool { return g.radio.DongleStats().Opened == 2 })
+	g.both()
+	// One that hangs is helped by a reset only.
+	g.dongle.Mute(true)
+	g.eventually("silence seen", func() bool { return g.radio.DongleStats().Lost == 2 })
+	before := resets.Load()
+	g.eventually("reset", func() bool { return resets.Load() > before })
+	g.dongle.Mute(false)
+	g.up()
+	back.Wait()
+	g.both()
+	g.radio.Close()
+	if before != 1 {
+		t.Errorf("it was reset %d times to come up", before)
+	}
+	if len(states) < 3 || states[0] != "true <nil>" || !strings.Contains(states[1], "restarted") || states[2] != "true <nil>" {
+		t.Errorf("states %q", states)
+	}
+}
+
 // A dongle that has crashed behind its port says nothing; it is opened anew until it does.
 func TestSilent(t *testing.T) {
 	g := newRig(t, dongle.SpinelConfig{}, Config{})
@@ -212,6 +276,9 @@ func TestProbe(t *testing.T) {
 		info, err := r.WaitUp(ctx)
 		cancel()
 		r.Close()
+		if drops := r.RadioStats().Drops; c.dials == 1 && len(drops) > 0 {
+			t.Errorf("an answer to a question counts as dropped: %v", drops)
+		}
 		if c.text == nil {
 			if err != nil || info.Baud != c.want || int(dials.Load()) != c.dials {
 				t.Errorf("%d baud: %+v %v, %d times", c.want, info, err, dials.Load())

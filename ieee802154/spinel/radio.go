@@ -121,7 +121,9 @@ type Radio struct {
 	txFrame ieee802154.Frame // Transmit's own
 	txTimer *time.Timer      // Transmit's own
 
-	rates driver.Rates // to try, the last good one first; supervise's own
+	rates   driver.Rates // to try, the last good one first; supervise's own
+	noReset bool         // the dongle goes away when it is reset; supervise's own
+	full    bool         // the dongle has no room for all that sleep; supervise's own
 
 	mu      sync.Mutex    // guards everything below
 	turn    chan struct{} // closed when s changes

@@ -443,6 +443,59 @@ func TestSourceMatch(t *testing.T) {
 	}
 }
 
+// More addresses than the dongle has room for, or a firmware without tables at all, cost
+// neither the dongle nor a frame: it says frame pending to everybody until they fit.
+func TestSourceMatchRoom(t *testing.T) {
+	g := newRig(t, dongle.SpinelConfig{Match: 4}, Config{})
+	g.up()
+	g.radio.SetSourceMatch(true)
+	set := func(from, to uint16, pending bool) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := g.radio.SetPending(ieee802154.Short(i), pending); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	exact := func(n int) func() bool {
+		return func() bool {
+			s := g.dongle.Settings()
+			return s.Match && len(s.MatchShort) == n
+		}
+	}
+	set(0, 4, true)
+	g.eventually("all fit", exact(4))
+	set(4, 10, true)
+	g.eventually("they do not fit", func() bool { return !g.dongle.Settings().Match })
+	g.both()
+	g.dongle.Reset(true)
+	g.eventually("restart seen", func() bool { return g.radio.DongleStats().Opened == 2 })
+	g.both()
+	if s := g.dongle.Settings(); s.Match {
+		t.Errorf("%+v", s)
+	}
+	set(0, 7, false)
+	g.eventually("they fit again", exact(3))
+	set(20, 21, true)
+	g.eventually("and one more", exact(4))
+	if d := g.radio.DongleStats(); d.Lost != 1 || d.Failed != 0 {
+		t.Errorf("%+v", d)
+	}
+
+	g = newRig(t, dongle.SpinelConfig{Match: -1}, Config{})
+	g.up()
+	g.radio.SetSourceMatch(true)
+	set(0, 3, true)
+	set(1, 2, false)
+	g.both()
+	g.radio.SetAddress(ownExt, 0x77, testPAN)
+	g.eventually("addresses", func() bool { return g.dongle.Settings().Short == 0x77 })
+	g.both()
+	if d := g.radio.DongleStats(); d.Lost != 0 {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestEnergyScan(t *testing.T) {
 	g := newRig(t, dongle.SpinelConfig{}, Config{})
 	g.up()

@@ -70,6 +70,9 @@ type session struct {
 	askTID  uint8
 	askWake chan struct{}
 
+	room   int         // addresses that the tables of source match take; the supervisor's own
+	unhook func() bool // of the Radio's context; nil: not hooked
+
 	txTID     uint8  // Transmit's own
 	txBuf     []byte // Transmit's own
 	txTimer   *time.Timer
@@ -93,7 +96,7 @@ type session struct {
 
 func newSession(line Line, to sink) *session {
 	s := &session{
-		line: line, sink: to, dead: make(chan struct{}), askTID: firstAskTID, askWake: make(chan struct{}, 1), txWake: make(chan struct{}, 1),
+		line: line, sink: to, room: maxPending, dead: make(chan struct{}), askTID: firstAskTID, askWake: make(chan struct{}, 1), txWake: make(chan struct{}, 1),
 		resetC: make(chan Status, 4), energy: make(chan Energy, 16), txTimer: time.NewTimer(time.Hour),
 		wbuf: make([]byte, 0, 4*ieee802154.MaxFrame), fbuf: make([]byte, 0, 2*ieee802154.MaxFrame), txBuf: make([]byte, 0, 2*ieee802154.MaxFrame),
 	}
@@ -121,6 +124,9 @@ func (s *session) isDead() bool {
 
 // close ends the session and waits for its reader.
 func (s *session) close() {
+	if s.unhook != nil {
+		s.unhook()
+	}
 	s.die(io.ErrClosedPipe)
 	s.done.Wait()
 }

@@ -54,6 +54,9 @@ func (s *session) probe(ctx context.Context, wait time.Duration) bool {
 	for i := range 40 {
 		switch i {
 		case 0, 10: // the first may end garbage that lies in the dongle
+			s.mu.Lock()
+			s.wantAsk = lastTID
+			s.mu.Unlock()
 			_ = s.write(&Frame{TID: lastTID, Command: CmdGet, Property: PropProtocolVersion})
 		case 20:
 			_ = s.write(&Frame{Command: CmdReset, Value: []byte{resetStack}})
@@ -72,10 +75,13 @@ func (s *session) probe(ctx context.Context, wait time.Duration) bool {
 	return false
 }
 
-// start resets the dongle, asks what it is, and sets the state. It leaves it receiving.
-func (s *session) start(ctx context.Context, st *state) (info Info, err error) {
-	if err := s.reset(ctx); err != nil {
-		return info, err
+// start resets the dongle unless told otherwise, asks what it is, and sets the state. It
+// leaves it receiving.
+func (s *session) start(ctx context.Context, st *state, reset bool) (info Info, err error) {
+	if reset {
+		if err := s.reset(ctx); err != nil {
+			return info, err
+		}
 	}
 	for range maxBoots {
 		// Boot and reset each announce themselves. The later ones are no crash, but what
@@ -96,6 +102,10 @@ func (s *session) start(ctx context.Context, st *state) (info Info, err error) {
 	return info, err
 }
 
+// errVanished is wrapped by the error of a start where the line ended at the reset: a dongle
+// that is a USB device itself goes away with it where its firmware resets all of the chip.
+var errVanished = errors.New("the line ended when the dongle was reset")
+
 // reset resets the dongle and waits until it says so.
 func (s *session) reset(ctx context.Context) error {
 	for len(s.resetC) > 0 {
@@ -107,7 +117,7 @@ func (s *session) reset(ctx context.Context) error {
 	defer again.Stop()
 	for {
 		if err := s.write(&Frame{Command: CmdReset, Value: []byte{resetStack}}); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errVanished, err)
 		}
 		select {
 		case <-s.resetC:
@@ -116,7 +126,7 @@ func (s *session) reset(ctx context.Context) error {
 		case <-t.C:
 			return fmt.Errorf("%w to a reset within %v: %s", ErrSilent, resetWait, s.heard())
 		case <-s.dead:
-			return s.err
+			return fmt.Errorf("%w: %w", errVanished, s.err)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -238,34 +248,6 @@ func (s *session) apply(ctx context.Context, st *state, info *Info) error {
 		}
 	}
 	return s.set(ctx, "reception on", PropRawStream, []byte{1})
-}
-
-// applyMatch sets for whom the dongle acknowledges data requests with frame-pending.
-func (s *session) applyMatch(ctx context.Context, st *state) error {
-	for _, p := range []Property{PropSrcMatchShort, PropSrcMatchExtended} {
-		if _, err := s.ask(ctx, CmdSet, p, nil); err != nil {
-			return fmt.Errorf("clear source match: %w", err)
-		}
-	}
-	for a := range st.pending {
-		if err := s.match(ctx, CmdInsert, a); err != nil {
-			return err
-		}
-	}
-	return s.set(ctx, "source match", PropSrcMatchEnabled, []byte{bit(st.match)})
-}
-
-// match puts an address into the table of source match, or takes it out.
-func (s *session) match(ctx context.Context, cmd Command, a pendingAddr) error {
-	prop, value := PropSrcMatchShort, uint16Value(uint16(a.v))
-	if a.ext {
-		prop, value = PropSrcMatchExtended, euiValue(a.v)
-	}
-	_, err := s.ask(ctx, cmd, prop, value)
-	if err == nil || errors.Is(err, StatusAlready) || errors.Is(err, StatusNoItem) {
-		return nil
-	}
-	return fmt.Errorf("source match: %w", err)
 }
 
 // check finds out whether the dongle still has its state. A restart behind a line that

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"strings"
 	"time"
 
+	"border-router/ieee802154/driver"
 	"border-router/internal/serial"
 )
 
@@ -74,30 +74,26 @@ func (r *Radio) lost(err error) {
 	}
 }
 
+// comeBack is how long a dongle may take that goes away when it is reset.
+const comeBack = 4 * time.Second
+
 // run opens the dongle and keeps it. It returns since when it was up, the zero time for
 // never, and why it is not any more.
 func (r *Radio) run() (up time.Time, err error) {
-	s, baud, err := r.connect()
+	r.mu.Lock()
+	applied, changes := r.want.clone(), r.changes
+	r.mu.Unlock()
+	s, info, err := r.begin(applied)
+	if errors.Is(err, errVanished) {
+		// It starts by now, and is not reset again, which would go on for ever.
+		for end := time.Now().Add(comeBack); err != nil && time.Now().Before(end) && r.wait(driver.BackoffMin); {
+			s, info, err = r.begin(applied)
+		}
+	}
 	if err != nil {
 		return up, err
 	}
 	defer s.close()
-	stop := context.AfterFunc(r.ctx, func() { s.die(net.ErrClosed) })
-	defer stop()
-
-	r.mu.Lock()
-	applied, changes := r.want.clone(), r.changes
-	r.mu.Unlock()
-	info, err := s.start(r.ctx, applied)
-	if err != nil {
-		if errors.Is(err, ErrSilent) && baud > 0 {
-			err = fmt.Errorf("start the dongle at %d baud: %w", baud, err)
-		} else {
-			err = fmt.Errorf("start the dongle: %w", err)
-		}
-		return up, err
-	}
-	info.Baud = baud
 
 	r.mu.Lock()
 	r.info = info
@@ -112,7 +108,8 @@ func (r *Radio) run() (up time.Time, err error) {
 	r.mu.Unlock()
 	close(turn)
 	r.log.Info("dongle up", "firmware", info.Version, "eui64", fmt.Sprintf("%016x", info.EUI64), "caps", info.Caps.String(),
-		"channel", applied.channel, "baud", baud)
+		"channel", applied.channel, "baud", info.Baud)
+	r.tellRoom(s, applied)
 	if r.cfg.OnState != nil {
 		r.cfg.OnState(true, nil, info)
 	}
@@ -123,6 +120,46 @@ func (r *Radio) run() (up time.Time, err error) {
 	r.s = nil
 	r.mu.Unlock()
 	return up, err
+}
+
+// begin opens the dongle and starts it.
+func (r *Radio) begin(st *state) (*session, Info, error) {
+	s, baud, err := r.connect()
+	if err != nil {
+		return nil, Info{}, err
+	}
+	s.unhook = context.AfterFunc(r.ctx, func() { s.die(net.ErrClosed) })
+	info, err := s.start(r.ctx, st, !r.noReset)
+	if err != nil {
+		s.close()
+		r.noReset = errors.Is(err, errVanished)
+		if errors.Is(err, ErrSilent) && baud > 0 {
+			return nil, info, fmt.Errorf("start the dongle at %d baud: %w", baud, err)
+		}
+		return nil, info, fmt.Errorf("start the dongle: %w", err)
+	}
+	info.Baud = baud
+	return s, info, nil
+}
+
+// wait waits for d and reports whether the radio is still open.
+func (r *Radio) wait(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-r.ctx.Done():
+		return false
+	}
+}
+
+// tellRoom says once that the dongle cannot tell those that sleep apart.
+func (r *Radio) tellRoom(s *session, st *state) {
+	full := s.room < len(st.pending)
+	if full && !r.full {
+		r.log.Warn("the dongle has no room for all that sleep: it says to each that asks that something waits, which costs their batteries a little",
+			"room", max(s.room, 0))
+	}
+	r.full = full
 }
 
 // keep watches over a dongle that is up until it is lost.
@@ -141,6 +178,7 @@ func (r *Radio) keep(s *session, applied *state, changes int, info *Info) error 
 				return err
 			}
 			applied = next
+			r.tellRoom(s, applied)
 		}
 		select {
 		case <-r.changed:
@@ -166,24 +204,7 @@ func (s *session) update(ctx context.Context, from, to *state, info *Info) error
 			return err
 		}
 	}
-	if from.match != to.match {
-		return s.applyMatch(ctx, to)
-	}
-	for p := range to.pending {
-		if _, ok := from.pending[p]; !ok {
-			if err := s.match(ctx, CmdInsert, p); err != nil {
-				return err
-			}
-		}
-	}
-	for p := range maps.Keys(from.pending) {
-		if _, ok := to.pending[p]; !ok {
-			if err := s.match(ctx, CmdRemove, p); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return s.updateMatch(ctx, from, to)
 }
 
 // connect opens the line and finds the rate at which something answers; baud is 0 where the

@@ -32,6 +32,7 @@ type SpinelConfig struct {
 	NoCaps   bool             // RADIO_CAPS is 0
 	Baud     int              // pace of the line, bit/s; 0: none
 	Channels []uint8          // CHAN_SUPPORTED; nil: 11 to 26
+	Match    int              // addresses in each table of source match; 0: 64; negative: the firmware has none
 	Logger   *slog.Logger     // nil: discard
 
 	// Fault, where set, is asked about each transmission.
@@ -91,6 +92,9 @@ func NewSpinel(cfg SpinelConfig) *Spinel {
 	}
 	if c, ok := cfg.Air.(interface{ Channel() uint8 }); ok && cfg.Channel == 0 {
 		cfg.Channel = c.Channel()
+	}
+	if cfg.Match == 0 {
+		cfg.Match = spinelMatchMax
 	}
 	if cfg.Channels == nil {
 		for c := uint8(11); c <= 26; c++ {
@@ -365,6 +369,9 @@ func (d *Spinel) get(prop uint32) ([]byte, byte) {
 func (d *Spinel) change(prop uint32, v []byte) byte {
 	s := &d.set
 	short := func(n int) bool { return len(v) < n }
+	if prop >= 0x1303 && prop <= 0x1305 && d.cfg.Match < 0 {
+		return 13
+	}
 	switch prop {
 	case 0x20:
 		if short(1) {

@@ -10,7 +10,7 @@ import (
 
 const (
 	spinelNoise    = -95 // dBm, where nobody sends
-	spinelMatchMax = 64  // addresses in each table
+	spinelMatchMax = 64  // addresses in each table, unless told
 	spinelRSSI     = -60 // dBm, where Air does not know
 )
 
@@ -19,22 +19,24 @@ func (d *Spinel) table(insert bool, prop uint32, v []byte) byte {
 	switch {
 	case !d.set.PHY:
 		return 4
+	case d.cfg.Match < 0:
+		return 13
 	case prop == 0x1304 && len(v) == 2:
-		return matchTable(&d.set.MatchShort, insert, binary.LittleEndian.Uint16(v))
+		return matchTable(&d.set.MatchShort, d.cfg.Match, insert, binary.LittleEndian.Uint16(v))
 	case prop == 0x1305 && len(v) == 8:
-		return matchTable(&d.set.MatchExt, insert, binary.BigEndian.Uint64(v))
+		return matchTable(&d.set.MatchExt, d.cfg.Match, insert, binary.BigEndian.Uint64(v))
 	case prop == 0x1304 || prop == 0x1305:
 		return 9
 	}
 	return 23
 }
 
-func matchTable[T comparable](t *[]T, insert bool, a T) byte {
+func matchTable[T comparable](t *[]T, most int, insert bool, a T) byte {
 	i := slices.Index(*t, a)
 	switch {
 	case insert && i >= 0:
 		return 19
-	case insert && len(*t) >= spinelMatchMax:
+	case insert && len(*t) >= most:
 		return 11
 	case insert:
 		*t = append(*t, a)
