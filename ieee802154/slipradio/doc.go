@@ -11,7 +11,7 @@
 //     The firmware acknowledges, but does not wait for acknowledgments: the [ieee802154.MAC]
 //     of this package does that and the retries, and RSSI and LQI are known.
 //
-// Without a dialect both families are asked, and what answers is spoken. Without a rate each
+// Without a dialect all are asked, and what answers is spoken. Without a rate each
 // of [Rates] is tried, with every dialect; the error says what came back.
 //
 // A Radio is supervised: it opens the line again with back-off when it fails, the radio is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -42,9 +43,6 @@ func (l *ratedLine) Write(b []byte) (int, error) {
 func TestProbe(t *testing.T) {
 	for _, dialect := range []slipradio.Dialect{slipradio.Slip, slipradio.SixLBR, slipradio.SerialRadio} {
 		for _, given := range []slipradio.Dialect{dialect, slipradio.Auto} {
-			if dialect == slipradio.SixLBR && given == slipradio.Auto {
-				continue // it is spoken where told only
-			}
 			t.Run(dialect.String()+" as "+given.String(), func(t *testing.T) {
 				t.Parallel()
 				b := newBench(t, false, dongle.SlipConfig{Dialect: dialect})
@@ -74,6 +72,9 @@ func TestProbe(t *testing.T) {
 				if i := <-up; i.Baud != 1000000 || i.Dialect != dialect || i.EUI64 != dongleEUI {
 					t.Errorf("%+v", i)
 				}
+				if channel, pan := b.dongle.Settings(); channel != slipradio.DefaultChannel || pan != testPAN {
+					t.Errorf("channel %d, PAN %04x", channel, pan)
+				}
 				b.unplug()
 				b.plug()
 				if i := <-up; i.Baud != 1000000 {
@@ -86,6 +87,27 @@ func TestProbe(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestWrongDialect: a radio that is told in another dialect what to do stays where it was, which
+// nothing shows but its silence. The log says so.
+func TestWrongDialect(t *testing.T) {
+	for has, told := range map[slipradio.Dialect]slipradio.Dialect{slipradio.Slip: slipradio.SixLBR, slipradio.SixLBR: slipradio.Slip} {
+		t.Run(told.String(), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, false, dongle.SlipConfig{Dialect: has})
+			b.plug()
+			var log bytes.Buffer // written before the radio is up
+			r := b.open(t, slipradio.Config{Dialect: told, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+			if i := waitUp(t, r); i.Dialect != told {
+				t.Errorf("%+v", i)
+			}
+			r.Close()
+			if !strings.Contains(log.String(), "speaks another dialect (dialect=)") {
+				t.Errorf("the log has %q", log.String())
+			}
+		})
 	}
 }
 

@@ -43,7 +43,7 @@ type Dialect uint8
 
 // The dialects.
 const (
-	Auto Dialect = iota // Slip or SerialRadio, whichever answers
+	Auto Dialect = iota // whichever answers
 	Slip
 	SixLBR
 	SerialRadio

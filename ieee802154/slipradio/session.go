@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -332,17 +333,49 @@ func (s *session) start() (info Info, err error) {
 		}
 	}
 	info.Channel, info.PAN = s.r.cfg.Channel, s.r.cfg.PAN
-	if err := s.setUp(info.Dialect); err != nil {
-		return info, err
+	tries := []Dialect{info.Dialect}
+	if s.r.cfg.Dialect == Auto && info.Dialect == Slip {
+		// 6LBR's answers ?M as well, and has commands of its own for the rest.
+		if tries = []Dialect{Slip, SixLBR}; s.r.Info().Dialect == SixLBR {
+			slices.Reverse(tries)
+		}
 	}
-	same, answered, err := s.check(info.Dialect)
+	var same, answered bool
+	for _, info.Dialect = range tries {
+		s.speak(info.Dialect)
+		if same, answered, err = s.configure(info.Dialect); answered || err != nil {
+			break
+		}
+	}
+	if !answered {
+		info.Dialect = tries[0]
+		s.speak(info.Dialect)
+	}
 	switch {
 	case err != nil:
 		return info, err
-	case answered && !same:
+	case !answered:
+		s.r.log.Warn("the radio does not tell whether it took channel and PAN; if nodes are not reached, it speaks another dialect (dialect=)",
+			"link", s.r.cfg.Name, "dialect", info.Dialect, "channel", info.Channel, "pan", fmt.Sprintf("0x%04x", info.PAN))
+	case !same:
 		return info, fmt.Errorf("it does not take channel %d and PAN 0x%04x", info.Channel, info.PAN)
 	}
 	return info, nil
+}
+
+// speak changes the dialect.
+func (s *session) speak(d Dialect) {
+	s.r.mu.Lock()
+	s.dialect = d
+	s.r.mu.Unlock()
+}
+
+// configure sets the radio up; for same and answered see check.
+func (s *session) configure(d Dialect) (same, answered bool, err error) {
+	if err := s.setUp(d); err != nil {
+		return false, false, err
+	}
+	return s.check(d)
 }
 
 func firmware(d Dialect) string {
