@@ -48,7 +48,7 @@ program that drives such dongles, can be tried on it.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&c.Protocol, "protocol", c.Protocol, "firmware: spinel, slip, 6lbr or serialradio")
+	f.StringVar(&c.Protocol, "protocol", c.Protocol, "`FIRMWARE`: spinel, slip, 6lbr or serialradio")
 	f.Var(config.Var(&c.Radio, ""), "zep", "the medium, a radio `URL` of a ZEP client")
 	f.Var(config.Var(&c.EUI64, ""), "eui64", "EUI-64 of the dongle (default: a new one each time)")
 	f.StringVar(&c.Link, "link", "", "make a symbolic link at `PATH` to the port")

@@ -23,7 +23,7 @@ func runDongle(ctx context.Context, c dongleConfig, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if u.HasOwnAddress() {
+	if c.Radio.Scheme() != "zep" {
 		return fmt.Errorf("radio %s: the air of an emulated dongle is a ZEP medium; want a zep:// URL", u)
 	}
 	air, err := u.Open(radios.Options{EUI64: eui64})
@@ -36,11 +36,12 @@ func runDongle(ctx context.Context, c dongleConfig, out io.Writer) error {
 		return err
 	}
 	defer port.Close()
+	path := port.Path
 	if c.Link != "" {
-		if err := link(port.Path, c.Link); err != nil {
+		if path, err = link(port.Path, c.Link); err != nil {
 			return err
 		}
-		defer os.Remove(c.Link)
+		defer os.Remove(path)
 	}
 	var firmware interface {
 		Serve(io.ReadWriter) error
@@ -57,10 +58,6 @@ func runDongle(ctx context.Context, c dongleConfig, out io.Writer) error {
 		firmware = dongle.NewSlip(dongle.SlipConfig{Air: air, EUI64: eui64, Dialect: slipradio.SixLBR})
 	case "serialradio":
 		firmware = dongle.NewSlip(dongle.SlipConfig{Air: air, EUI64: eui64, Dialect: slipradio.SerialRadio})
-	}
-	path := port.Path
-	if c.Link != "" {
-		path = c.Link
 	}
 	fmt.Fprintf(out, "%s dongle on %s, channel %d, PAN 0x%04x; Ctrl-C ends it\n", c.Protocol, port.Path, air.Channel(), u.Settings().PAN)
 	fmt.Fprintf(out, "  border-router run --radio '%s://%s?channel=%d&pan=0x%04x'\n", scheme, path, air.Channel(), u.Settings().PAN)
@@ -79,16 +76,16 @@ func runDongle(ctx context.Context, c dongleConfig, out io.Writer) error {
 	return err
 }
 
-// link makes a symbolic link, in place of one of an earlier run.
-func link(to, at string) error {
-	if i, err := os.Lstat(at); err == nil && i.Mode()&os.ModeSymlink != 0 {
-		if err := os.Remove(at); err != nil {
-			return err
-		}
-	}
+// link makes a symbolic link, in place of one of an earlier run, and returns its whole path.
+func link(to, at string) (string, error) {
 	at, err := filepath.Abs(at)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return os.Symlink(to, at)
+	if i, err := os.Lstat(at); err == nil && i.Mode()&os.ModeSymlink != 0 {
+		if err := os.Remove(at); err != nil {
+			return "", err
+		}
+	}
+	return at, os.Symlink(to, at)
 }

@@ -65,9 +65,15 @@ func TestRadiosCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &found); err != nil || status != exitOK || errs != "" {
 		t.Fatalf("status %d, %s, %v\n%s", status, errs, err, out)
 	}
-	if len(found) != 2 || found[0].State != discover.StateRadio || found[0].Radio.Noise != nil || found[1].State != discover.StateFailed || found[1].Radio != nil {
+	want(t, strings.Join(strings.Fields(out), ""), `"channels":[11,12,13,`)
+	if len(found) != 2 || len(found[0].Radio.Channels) != 16 || found[0].State != discover.StateRadio || found[0].Radio.Noise != nil || found[1].State != discover.StateFailed || found[1].Radio != nil {
 		t.Errorf("%s", out)
 	}
+	t.Chdir(filepath.Dir(spinel))
+	if status, out, errs = command(t.Context(), "radios", "--no-noise", "dongle"); status != exitOK || errs != "" {
+		t.Errorf("a path that is relative: status %d, %s", status, errs)
+	}
+	want(t, out, "dongle\n  radio ", "'spinel://"+spinel+"?")
 	status, out, _ = command(t.Context(), "radios", "/dev/ttyNONE")
 	if status != exitFailed {
 		t.Errorf("status %d", status)

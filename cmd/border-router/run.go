@@ -27,6 +27,7 @@ one to be plugged in, which status says. Where there are several, it ends and li
 question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
 		Example: `  sudo border-router run
   sudo border-router run --radio auto
+  sudo border-router run --radio 'spinel:///dev/ttyACM0?channel=15&pan=0xabcd'
   sudo border-router run --config /etc/border-router.toml --log-level debug
   border-router run --uplink user: --prefix fd12:3456:789a::/48
   sudo border-router run --radio 'zep://?channel=26&pan=0x0023' --radio 'zep://[::1]:17755?channel=15&pan=0xabcd'`,

@@ -117,8 +117,14 @@ func printStatus(w io.Writer, s api.Status) {
 			if r.Since != nil {
 				fmt.Fprintf(w, "             %s since %s, away %d times, %s in all\n", r.State, r.Since.Format(time.DateTime), r.Outages, seconds(r.Downtime))
 			}
+			if o := r.Last; o != nil {
+				fmt.Fprintf(w, "             last went away at %s for %s: %s\n", o.Since.Format(time.DateTime), seconds(o.Seconds), o.Reason)
+			}
 			if r.Error != "" {
 				fmt.Fprintf(w, "             %s\n", r.Error)
+			}
+			if r.Firmware != "" {
+				fmt.Fprintf(w, "             firmware %s\n", r.Firmware)
 			}
 			if c := r.PANConflict; c != nil {
 				how := "heard"

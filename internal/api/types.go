@@ -123,10 +123,20 @@ type Radio struct {
 
 	PANConflict *Conflict `json:"pan_conflict,omitempty"` // that goes on; none: nobody else uses our PAN
 
+	Firmware string `json:"firmware,omitempty"` // its version, where the radio tells
+
 	Since    *time.Time `json:"since,omitempty"` // of the state; none: since the start
 	Outages  uint64     `json:"outages"`         // times that the radio went away, this time included; an alert can watch it
 	Downtime float64    `json:"downtime_s"`      // seconds that it was away in all
+	Last     *Outage    `json:"last_outage,omitempty"`
 	Layer
+}
+
+// An Outage is a time for which a radio was away that had been there.
+type Outage struct {
+	Since   time.Time `json:"since"`
+	Seconds float64   `json:"seconds"` // so far, while it lasts
+	Reason  string    `json:"reason"`  // what it went away of
 }
 
 // A Conflict says that another coordinator within reach uses our PAN identifier.

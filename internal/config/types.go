@@ -26,7 +26,7 @@ func (r Radio) Scheme() string {
 
 // UnmarshalText checks the URL.
 func (r *Radio) UnmarshalText(b []byte) error {
-	const want = `want the URL of a radio, such as "zep://?channel=26&pan=0x0023"`
+	const want = `want the URL of a radio, such as "zep://?channel=26&pan=0x0023" or "spinel:///dev/ttyACM0", or "auto"`
 	if radios.IsAuto(string(b)) {
 		if _, err := radios.AutoQuery(string(b)); err != nil {
 			return err
@@ -35,11 +35,13 @@ func (r *Radio) UnmarshalText(b []byte) error {
 		return nil
 	}
 	scheme, _, ok := strings.Cut(string(b), "://")
-	if !ok {
+	switch {
+	case !ok && strings.HasPrefix(scheme, "/"):
+		return fmt.Errorf(`want a URL: "spinel://%s" or "slip://%s", of which "border-router radios" tells the right one, or "auto"`, scheme, scheme)
+	case !ok:
 		return errors.New(want)
-	}
-	if !slices.Contains(radios.Schemes(), scheme) {
-		return fmt.Errorf("unknown scheme %q: %s", scheme, want)
+	case !slices.Contains(radios.Schemes(), scheme):
+		return fmt.Errorf("unknown scheme %q, there are %s: %s", scheme, strings.Join(radios.Schemes(), ", "), want)
 	}
 	if _, err := radios.Parse(string(b)); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"border-router/internal/capture"
 	"border-router/internal/ethernet"
 	"border-router/internal/hoststack"
+	"border-router/internal/radios"
 	"border-router/internal/tun"
 	"border-router/ipv6"
 	"border-router/lowpan"
@@ -389,10 +390,17 @@ func (m *mesh) status() *api.Radio {
 			r.Local = append(r.Local, a.String())
 		}
 	}
+	if c, ok := m.radio.(radios.Dongle); ok {
+		maps.Copy(r.Counters, c.Counters())
+		r.Firmware = c.Firmware()
+	}
 	c := m.health.state(time.Now(), m.pump.Err())
 	r.State, r.Error, r.Outages, r.Downtime = c.State, c.Reason, c.Outages, c.Downtime.Seconds()
 	if !c.Since.IsZero() {
 		r.Since = &c.Since
+	}
+	if l := c.Last; !l.Since.IsZero() {
+		r.Last = &api.Outage{Since: l.Since, Seconds: l.For.Seconds(), Reason: l.Reason}
 	}
 	return r
 }

@@ -248,6 +248,9 @@ func TestDongleFaults(t *testing.T) {
 		if r.State != "up" || r.Outages < uint64(3**faults) || r.Since == nil {
 			t.Errorf("%s: radio %+v after %d outages", kinds[i], r, 3**faults)
 		}
+		if r.Last == nil || r.Last.Reason == "" || r.Last.Seconds <= 0 || r.Counters["dongle_opened"] < uint64(2**faults) || r.Firmware == "" {
+			t.Errorf("%s: radio %+v, last outage %+v", kinds[i], r, r.Last)
+		}
 	}
 }
 

@@ -19,6 +19,15 @@ type health struct {
 	outages  uint64
 	downtime time.Duration // of the outages that are over
 	known    bool          // the radio tells
+	last     outage        // For is 0 while it lasts
+}
+
+// An outage is a time for which a radio was away that had been there. Reason is the first:
+// what it went away of, and not what keeps it away.
+type outage struct {
+	Since  time.Time // zero: there was none
+	For    time.Duration
+	Reason string
 }
 
 // changed notes that the radio is up, or is away and why. It returns how long the state
@@ -34,8 +43,15 @@ func (h *health) changed(now time.Time, up bool, err error) time.Duration {
 		lasted = max(0, now.Sub(h.since))
 		if up {
 			h.downtime += lasted
+			if h.last.Since.Equal(h.since) {
+				h.last.For = lasted
+			}
 		} else {
 			h.outages++
+			h.last = outage{Since: now}
+			if err != nil {
+				h.last.Reason = err.Error()
+			}
 		}
 		h.since = now
 	}
@@ -53,6 +69,7 @@ type condition struct {
 	Since    time.Time
 	Outages  uint64
 	Downtime time.Duration
+	Last     outage // the last outage, this one included
 }
 
 // state returns the state: since when (zero: not told), how often the radio went away and
@@ -61,11 +78,15 @@ type condition struct {
 func (h *health) state(now time.Time, last error) condition {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := condition{"up", h.reason, h.since, h.outages, h.downtime}
+	c := condition{"up", h.reason, h.since, h.outages, h.downtime, h.last}
 	switch {
 	case h.down:
 		c.State = "down"
-		c.Downtime += max(0, now.Sub(h.since))
+		lasts := max(0, now.Sub(h.since))
+		c.Downtime += lasts
+		if c.Last.Since.Equal(h.since) {
+			c.Last.For = lasts
+		}
 	case last != nil && !h.known:
 		c.State, c.Reason = "down", last.Error()
 	}

@@ -33,16 +33,22 @@ func TestHealth(t *testing.T) {
 	check(gone, condition{State: "down", Reason: "gone"})
 	change(0, false, unplugged, 0) // at the start: that is no outage
 	now = now.Add(time.Second)
-	check(gone, condition{"down", "unplugged", start, 0, time.Second})
+	check(gone, condition{"down", "unplugged", start, 0, time.Second, outage{}})
 	change(time.Second, false, gone, -1) // another reason
-	check(nil, condition{"down", "gone", start, 0, 2 * time.Second})
+	check(nil, condition{"down", "gone", start, 0, 2 * time.Second, outage{}})
 	change(time.Second, true, nil, 3*time.Second)
-	check(gone, condition{"up", "", start.Add(3 * time.Second), 0, 3 * time.Second}) // the error was of the time before
+	check(gone, condition{"up", "", start.Add(3 * time.Second), 0, 3 * time.Second, outage{}}) // the error was of the time before
 	change(time.Second, false, gone, time.Second)
 	now = now.Add(time.Second)
-	check(nil, condition{"down", "gone", start.Add(4 * time.Second), 1, 4 * time.Second})
+	first := start.Add(4 * time.Second)
+	check(nil, condition{"down", "gone", first, 1, 4 * time.Second, outage{first, time.Second, "gone"}})
+	change(0, false, unplugged, -1) // what keeps it away is not what it went away of
+	check(nil, condition{"down", "unplugged", first, 1, 4 * time.Second, outage{first, time.Second, "gone"}})
 	change(time.Second, true, nil, 2*time.Second)
-	check(nil, condition{"up", "", start.Add(6 * time.Second), 1, 5 * time.Second})
+	check(nil, condition{"up", "", start.Add(6 * time.Second), 1, 5 * time.Second, outage{first, 2 * time.Second, "gone"}})
+	change(time.Second, false, unplugged, time.Second)
+	second := start.Add(7 * time.Second)
+	check(nil, condition{"down", "unplugged", second, 2, 5 * time.Second, outage{second, 0, "unplugged"}})
 }
 
 // TestRemedy has a remedy for each way in which a radio can be away.

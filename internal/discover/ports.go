@@ -143,8 +143,12 @@ func printable(s string) string {
 	return s
 }
 
-// port returns what is known of the port at path, which may be a link.
+// port returns what is known of the port at path, which may be a link, and be relative to the
+// working directory.
 func (s System) port(path string) Port {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
 	real, err := filepath.EvalSymlinks(s.path(path))
 	if err != nil {
 		return Port{Path: path}

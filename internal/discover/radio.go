@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,11 +23,39 @@ type Radio struct {
 	EUI64    string   `json:"eui64,omitempty"`
 	Baud     int      `json:"baud,omitempty"`
 	Caps     []string `json:"capabilities"` // of the radio itself; nil where it does not tell
-	Channels []uint8  `json:"channels,omitempty"`
+	Channels Channels `json:"channels,omitempty"`
 	Channel  uint8    `json:"channel,omitempty"` // where it is now, of a kernel interface
 	PAN      string   `json:"pan,omitempty"`
 	Noise    []Energy `json:"noise,omitempty"` // by channel
 	Note     string   `json:"note,omitempty"`
+}
+
+// Channels are numbers of channels, which bytes would not be in JSON.
+type Channels []uint8
+
+// MarshalJSON returns a list of numbers.
+func (c Channels) MarshalJSON() ([]byte, error) {
+	n := make([]int, len(c))
+	for i := range c {
+		n[i] = int(c[i])
+	}
+	return json.Marshal(n)
+}
+
+// UnmarshalJSON reads a list of numbers from 0 to 255.
+func (c *Channels) UnmarshalJSON(b []byte) error {
+	var n []uint16
+	if err := json.Unmarshal(b, &n); err != nil {
+		return err
+	}
+	*c = make(Channels, len(n))
+	for i, v := range n {
+		if v > 255 {
+			return fmt.Errorf("channel %d", v)
+		}
+		(*c)[i] = uint8(v)
+	}
+	return nil
 }
 
 // An Energy is the strongest signal that was found on a channel.

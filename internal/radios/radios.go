@@ -108,6 +108,14 @@ type Addressed interface {
 	Address(ctx context.Context) (eui64 uint64, err error)
 }
 
+// Dongle is a radio with firmware of its own behind a line.
+type Dongle interface {
+	// Counters returns counters that other radios do not have, by name.
+	Counters() map[string]uint64
+	// Firmware returns what the firmware says that it is; empty: it does not tell.
+	Firmware() string
+}
+
 // Set is a radio that has settings of its own where the URL says nothing.
 type Set interface {
 	// Settings returns what is in force.

@@ -2,6 +2,8 @@ package radios
 
 import (
 	"context"
+	"strings"
+	"unicode"
 
 	"border-router/ieee802154/slipradio"
 	"border-router/ieee802154/spinel"
@@ -25,7 +27,11 @@ func parseSpinel(text string) (*URL, error) {
 			if o.OnState != nil {
 				c.OnState = func(up bool, err error, _ spinel.Info) { o.OnState(up, err) }
 			}
-			return opened(spinel.Open(c))
+			r, err := spinel.Open(c)
+			if err != nil {
+				return nil, err
+			}
+			return rcp{r}, nil
 		},
 	}, nil
 }
@@ -53,7 +59,50 @@ func parseSlip(text string) (*URL, error) {
 	}, nil
 }
 
+type rcp struct{ *spinel.Radio }
+
+// Counters implements [Dongle].
+func (r rcp) Counters() map[string]uint64 {
+	s := r.DongleStats()
+	return map[string]uint64{
+		"dongle_opened": s.Opened, "dongle_lost": s.Lost, "dongle_restarts": s.Restarts, "dongle_open_failures": s.Failed,
+		"dongle_answers_lost": s.LostDones, "dongle_resent": s.Resent, "dongle_expired": s.Expired, "dongle_texts": s.Text,
+	}
+}
+
+// Firmware implements [Dongle].
+func (r rcp) Firmware() string { return printable(r.Info().Version) }
+
 type slip struct{ *slipradio.Radio }
+
+// Counters implements [Dongle].
+func (s slip) Counters() map[string]uint64 {
+	d := s.DongleStats()
+	return map[string]uint64{
+		"dongle_opened": d.Opened, "dongle_lost": d.Lost, "dongle_restarts": d.Restarts, "dongle_queue_full": d.QueueFull,
+		"dongle_answers_lost": d.Timeouts, "dongle_answers_late": d.LateReport, "dongle_resent": d.Resent, "dongle_texts": d.Text,
+		"dongle_errors": d.Errors,
+	}
+}
+
+// Firmware implements [Dongle]: the dialect, and the version where the firmware tells.
+func (s slip) Firmware() string {
+	i := s.Info()
+	if i.EUI64 == 0 {
+		return "" // it never was there
+	}
+	return strings.TrimSpace(i.Dialect.String() + " " + printable(i.Version))
+}
+
+// printable makes what a dongle says of itself safe for a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s[:min(len(s), 128)], "?"))
+}
 
 // Address implements [Addressed].
 func (s slip) Address(ctx context.Context) (uint64, error) {
