@@ -113,6 +113,10 @@ type QuerierConfig struct {
 	// NoRouterAlert takes reports without a Router Alert option, which RFC 9777 section 7.4
 	// drops.
 	NoRouterAlert bool
+	// AnySource takes reports with the unspecified source, which RFC 9777 section 5.2.14 has
+	// routers discard: for a link to one host that has no link-local address, the kernel
+	// behind a TUN.
+	AnySource bool
 
 	// Listener is our own listener on the link. It hears the queries that are sent (RFC 9777
 	// section 7: a router is a listener too), so that other routers and switches learn of it,

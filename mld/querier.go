@@ -256,7 +256,7 @@ func (q *Querier) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if b[0] == ipv6.ICMPMLDQuery {
 		return q.handleQuery(now, b, src)
 	}
-	if src.IsUnspecified() {
+	if src.IsUnspecified() && !q.cfg.AnySource {
 		// "A Report sent with the unspecified address is also discarded by the router"
 		// (section 5.2.14).
 		return DropSource

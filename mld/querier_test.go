@@ -545,6 +545,8 @@ func TestDrops(t *testing.T) {
 		{"hop limit", fresh(), edit(func(p ipv6.Packet) ipv6.Packet { p.SetHopLimit(2); return p }), hostMA, DropHopLimit},
 		{"global source", fresh(), reportOf(t, addr('a'), Record{IsExclude, site, nil}), hostMA, DropSource},
 		{"unspecified source", fresh(), reportOf(t, unspecified, Record{IsExclude, site, nil}), hostMA, DropSource},
+		{"unspecified source, where that is the host's", newRig(t, QuerierConfig{AnySource: true}), reportOf(t, unspecified, Record{IsExclude, site, nil}), hostMA, nil},
+		{"query from :: there", newRig(t, QuerierConfig{AnySource: true}), packet(t, unspecified, allNodesAddr, Query{Version: 2, Group: unspecified}), hostMA, DropSource},
 		{"query from ::", fresh(), packet(t, unspecified, allNodesAddr, Query{Version: 2, Group: unspecified}), hostMA, DropSource},
 		{"padding instead of Router Alert", fresh(), edit(func(p ipv6.Packet) ipv6.Packet {
 			copy(p[ipv6.HeaderLen+2:], []byte{1, 4, 0, 0, 0, 0})

@@ -98,30 +98,32 @@ func TestMulticastForward(t *testing.T) {
 		group  netip.Addr
 		hops   uint8
 		size   int
-		listen [3][]ipv6.LinkAddr // on mesh a, mesh b, LAN; nil: nobody, empty: unknown who
+		listen [4][]ipv6.LinkAddr // on mesh a, mesh b, LAN, and of the kernel behind a TUN; nil: nobody, empty: unknown who
 		joined bool
 		want   [4]int // packets sent to a, b, LAN, host
 		drop   error
 	}{
-		{name: "LAN to one mesh", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, want: [4]int{1, 0, 0, 0}},
-		{name: "LAN to both", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, {llB}, nil}, want: [4]int{1, 1, 0, 0}},
-		{name: "mesh to LAN and other mesh", port: 0, src: inA, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, {llB}, {llA}}, want: [4]int{0, 1, 1, 0}},
-		{name: "two listeners get a unicast each", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA, llB}, nil, nil}, want: [4]int{2, 0, 0, 0}},
-		{name: "three get one broadcast", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{three, nil, nil}, want: [4]int{1, 0, 0, 0}},
-		{name: "listeners unknown", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{}, nil, nil}, want: [4]int{1, 0, 0, 0}},
+		{name: "LAN to one mesh", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, want: [4]int{1, 0, 0, 0}},
+		{name: "LAN to both", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, {llB}, nil}, want: [4]int{1, 1, 0, 0}},
+		{name: "mesh to LAN and other mesh", port: 0, src: inA, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, {llB}, {llA}}, want: [4]int{0, 1, 1, 0}},
+		{name: "two listeners get a unicast each", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA, llB}, nil, nil}, want: [4]int{2, 0, 0, 0}},
+		{name: "three get one broadcast", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{three, nil, nil}, want: [4]int{1, 0, 0, 0}},
+		{name: "listeners unknown", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{}, nil, nil}, want: [4]int{1, 0, 0, 0}},
 		{name: "nobody", port: 2, src: onLAN, group: group, hops: 64, drop: DropMulticastForward},
-		{name: "host and mesh", port: 2, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, joined: true, want: [4]int{1, 0, 0, 1}},
+		{name: "host and mesh", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, joined: true, want: [4]int{1, 0, 0, 1}},
 		{name: "host only", port: 2, src: onLAN, group: group, hops: 64, joined: true, want: [4]int{0, 0, 0, 1}},
-		{name: "from our own services", port: 3, src: adr("2001:db8:1::1"), group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, joined: true, want: [4]int{1, 0, 0, 0}},
-		{name: "hop limit", port: 2, src: onLAN, group: group, hops: 1, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropHopLimit},
-		{name: "link-local source", port: 2, src: adr("fe80::9"), group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropScope},
-		{name: "unspecified source", port: 2, src: netip.IPv6Unspecified(), group: group, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropScope},
-		{name: "link-local group", port: 2, src: onLAN, group: adr("ff02::fd"), hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropNotMember},
-		{name: "realm-local from LAN", port: 2, src: onLAN, group: realm, hops: 64, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropMulticastForward},
-		{name: "realm-local within the PAN", port: 0, src: inA, group: realm, hops: 64, listen: [3][]ipv6.LinkAddr{nil, {llB}, {llB}}, want: [4]int{0, 1, 0, 0}},
-		{name: "too big", port: 2, src: onLAN, group: group, hops: 64, size: 1300, listen: [3][]ipv6.LinkAddr{{llA}, nil, nil}, want: [4]int{0, 0, 1, 0}, drop: DropTooBig},
-		{name: "mesh source from the LAN", port: 2, src: inA, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{nil, {llB}, nil}, drop: DropIngress},
-		{name: "LAN source from the mesh", port: 0, src: onLAN, group: group, hops: 64, listen: [3][]ipv6.LinkAddr{nil, {llB}, nil}, drop: DropIngress},
+		{name: "mesh to the kernel", port: 0, src: inA, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{nil, nil, nil, {}}, want: [4]int{0, 0, 0, 1}},
+		{name: "the kernel is on the LAN by itself", port: 2, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil, {}}, want: [4]int{1, 0, 0, 0}},
+		{name: "from our own services", port: 3, src: adr("2001:db8:1::1"), group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, joined: true, want: [4]int{1, 0, 0, 0}},
+		{name: "hop limit", port: 2, src: onLAN, group: group, hops: 1, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropHopLimit},
+		{name: "link-local source", port: 2, src: adr("fe80::9"), group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropScope},
+		{name: "unspecified source", port: 2, src: netip.IPv6Unspecified(), group: group, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropScope},
+		{name: "link-local group", port: 2, src: onLAN, group: adr("ff02::fd"), hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropNotMember},
+		{name: "realm-local from LAN", port: 2, src: onLAN, group: realm, hops: 64, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, drop: DropMulticastForward},
+		{name: "realm-local within the PAN", port: 0, src: inA, group: realm, hops: 64, listen: [4][]ipv6.LinkAddr{nil, {llB}, {llB}}, want: [4]int{0, 1, 0, 0}},
+		{name: "too big", port: 2, src: onLAN, group: group, hops: 64, size: 1300, listen: [4][]ipv6.LinkAddr{{llA}, nil, nil}, want: [4]int{0, 0, 1, 0}, drop: DropTooBig},
+		{name: "mesh source from the LAN", port: 2, src: inA, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{nil, {llB}, nil}, drop: DropIngress},
+		{name: "LAN source from the mesh", port: 0, src: onLAN, group: group, hops: 64, listen: [4][]ipv6.LinkAddr{nil, {llB}, nil}, drop: DropIngress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newLANFixture(Config{})
@@ -130,6 +132,10 @@ func TestMulticastForward(t *testing.T) {
 				if c.listen[i] != nil {
 					m.want[c.group] = c.listen[i]
 				}
+			}
+			if c.listen[3] != nil {
+				mh := &members{want: map[netip.Addr][]ipv6.LinkAddr{c.group: c.listen[3]}}
+				f.lho.SetMulticast(mh)
 			}
 			if c.joined {
 				f.r.JoinGroup(c.group)

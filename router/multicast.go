@@ -85,7 +85,8 @@ func (r *Router) forwardMulticast(now time.Time, in *Link, p ipv6.Packet, m ipv6
 	from, group := p.Src(), p.Dst()
 	hops := p.HopLimit()
 	for _, out := range r.links {
-		if out == in || in.kind == LAN && in.ingress && out.kind == LAN || out.mc == nil || !sameZone(in, out, scope) || !out.mc.Wants(now, group, from) {
+		// What is on a LAN the kernel that has a TUN from us hears there by itself.
+		if out == in || in.kind == LAN && (out.kind == Host || in.ingress && out.kind == LAN) || out.mc == nil || !sameZone(in, out, scope) || !out.mc.Wants(now, group, from) {
 			continue
 		}
 		if len(p) > out.mtu {

@@ -62,6 +62,9 @@ func printStatus(w io.Writer, s api.Status) {
 		fmt.Fprintf(w, "prefix   %s on %s (%s)\n", p.Prefix, p.Port, p.Source)
 	}
 	fmt.Fprintf(w, "uplink   %s, %s%s\n", s.Uplink.URL, s.Uplink.State, addresses(s.Uplink.Addresses))
+	if len(s.Uplink.Groups) > 0 {
+		fmt.Fprintf(w, "         groups of programs here: %s\n", groups(s.Uplink.Groups))
+	}
 	fmt.Fprintf(w, "nodes    %d addresses registered, %d neighbors, %d routes\n", s.Registrations, s.Neighbors, s.Routes)
 	fmt.Fprintf(w, "icmp     %d errors sent, %d not sent because of the rate limit\n", s.ICMPSent, s.ICMPLimited)
 	state := s.StateDir

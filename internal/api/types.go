@@ -41,6 +41,7 @@ type Uplink struct {
 	URL       string       `json:"url"`
 	State     string       `json:"state"` // "up" or "down"
 	Addresses []netip.Addr `json:"addresses"`
+	Groups    []netip.Addr `json:"groups,omitempty"` // that programs on this machine listen to on a TUN
 }
 
 // Memory says what the process holds.

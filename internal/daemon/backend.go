@@ -42,6 +42,9 @@ func (d *Daemon) Status(ctx context.Context) (api.Status, error) {
 	err := d.do(ctx, func(now time.Time) {
 		s.LAN, s.Filter = d.lanStatus(now), d.filterStatus()
 		s.Uplink.Addresses = d.router.Addresses()
+		if d.hostGroups != nil {
+			s.Uplink.Groups = slices.DeleteFunc(d.hostGroups.status().Groups, netip.Addr.IsLinkLocalMulticast) // these end at the TUN
+		}
 		s.Routes = d.router.FIB().Len()
 		s.ICMPSent, s.ICMPLimited = d.router.ICMPErrors()
 		for _, l := range d.router.Links() {

@@ -65,6 +65,7 @@ type Daemon struct {
 	lan         *lan          // nil: none
 	proxy       *mld.Proxy    // of multicast listeners towards the LAN; nil without one
 	kernel      *kernelRoutes // of the TUN device; nil without one
+	hostGroups  *groups       // of the TUN device; nil without one
 	relayConn   *net.UDPConn
 	numbers     []int               // of the meshes, by which subnets are given out
 	own         []netip.Prefix      // of the meshes, where nothing is delegated
@@ -232,7 +233,12 @@ func (d *Daemon) openUplink() error {
 			return err
 		}
 	}
-	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress})
+	d.host = d.router.AddPort(router.PortConfig{Port: port, Kind: router.Host, Ingress: d.cfg.Filters.Ingress, Realm: d.realm(0)})
+	if d.tun != nil && d.cfg.Multicast.Forward && len(d.meshes) > 0 {
+		// Programs on this machine listen to groups on the TUN.
+		d.hostGroups = d.newGroups(d.host, d.meshes[0].link.LinkLocal())
+		d.host.SetMulticast(d.hostGroups)
+	}
 	for _, l := range d.router.Links() {
 		d.taps = append(d.taps, d.bus.Packets(l.Name()))
 	}
@@ -368,6 +374,9 @@ func (d *Daemon) startMulticast(ctx context.Context) {
 		return
 	}
 	_ = d.do(ctx, func(now time.Time) {
+		if d.hostGroups != nil {
+			d.hostGroups.querier.Start(now)
+		}
 		for _, m := range d.meshes {
 			m.groups.querier.Start(now)
 			m.link.ListenGroup(ipv6.AllDHCPServers)

@@ -21,14 +21,16 @@ type groups struct {
 }
 
 // newGroups makes the machines of a port; they send nothing before start.
-func (d *Daemon) newGroups(l *router.Link, source netip.Addr, mesh bool) *groups {
-	c := d.cfg.Multicast
+func (d *Daemon) newGroups(l *router.Link, source netip.Addr) *groups {
+	c, mesh := d.cfg.Multicast, l.Kind() == router.Mesh
 	limits := mld.Limits{Groups: c.MaxGroups}
 	cfg := mld.QuerierConfig{
 		Source: source, MTU: l.MTU(), Limits: limits, Logger: d.log, Name: l.Name(),
 		QueryInterval: c.QueryInterval, FastLeave: mesh,
 		// Simple stacks leave the option out.
 		NoRouterAlert: mesh,
+		// The kernel has no link-local address on a TUN.
+		AnySource: l.Kind() == router.Host,
 	}
 	if mesh {
 		cfg.Robustness = 3 // air is lossy

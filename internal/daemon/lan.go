@@ -90,7 +90,7 @@ func (d *Daemon) newLAN() error {
 	if c.Multicast.Forward {
 		port.SetAllGroups(true)
 	}
-	l.groups = d.newGroups(l.link, netip.Addr{}, false)
+	l.groups = d.newGroups(l.link, netip.Addr{})
 	l.link.SetMulticast(l.groups)
 	d.proxy = mld.NewProxy(mld.ProxyConfig{MinScope: d.minScope()}, l.groups.listener)
 	d.lan = l

@@ -182,7 +182,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		Realm:         d.realm(uint32(set.PAN) + 2),
 		MulticastRate: unlimited(d.cfg.Multicast.Rate), MulticastBurst: d.cfg.Multicast.Burst, MulticastUnicasts: unlimited(d.cfg.Multicast.Unicasts),
 	})
-	m.groups = d.newGroups(m.link, ipv6.LinkLocal(m.lladdr), true)
+	m.groups = d.newGroups(m.link, ipv6.LinkLocal(m.lladdr))
 	if d.cfg.Multicast.Forward {
 		m.link.SetMulticast(m.groups)
 	}
