@@ -34,7 +34,7 @@ func (i *Interface) macInput(now time.Time, b []byte, h *ieee802154.Frame) Drop 
 		if i.sec == nil {
 			return DropSecurity
 		}
-		if why := i.sec.open(b, h, l); why != 0 {
+		if why := i.sec.open(b, h, &l); why != 0 {
 			return why
 		}
 	}

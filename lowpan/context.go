@@ -139,8 +139,16 @@ func (c *Contexts) Get(id int) (Context, bool) {
 // usable returns the contexts that may compress at the time now; the zero time ignores
 // their ends.
 func (c *Contexts) usable(now time.Time) uint16 {
+	if c.compress&c.timed == 0 {
+		return c.compress
+	}
+	return c.unexpired(now)
+}
+
+// unexpired is usable where contexts have an end.
+func (c *Contexts) unexpired(now time.Time) uint16 {
 	m := c.compress
-	if m&c.timed == 0 || now.IsZero() {
+	if now.IsZero() {
 		return m
 	}
 	for t := m & c.timed; t != 0; t &= t - 1 {
@@ -151,6 +159,9 @@ func (c *Contexts) usable(now time.Time) uint16 {
 	}
 	return m
 }
+
+// On the packet path a Link is filled in field by field and passed by reference: it is too
+// large for registers, and a processor waits where it copies what it has just written.
 
 // A Link holds the link-layer addresses of the frame that carries a datagram. Elided
 // interface identifiers come from them (RFC 6282 section 3.2.2). PAN takes no part in

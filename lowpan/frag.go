@@ -87,6 +87,11 @@ type cutter struct {
 	tag      uint16
 }
 
+// reset has c begin with b, the first hdr bytes of which stand for consumed bytes.
+func (c *cutter) reset(b []byte, hdr, consumed int) {
+	c.b, c.hdr, c.consumed, c.pos = b, hdr, consumed, 0
+}
+
 // size returns the length of the uncompressed datagram in bytes.
 func (c *cutter) size() int { return len(c.b) - c.hdr + c.consumed }
 

@@ -119,13 +119,13 @@ type Interface struct {
 	sleep   sleep
 }
 
-// A flight is a frame that is with the radio.
+// A flight is a frame that is with the radio. The compiler keeps structs of up to four
+// fields in registers.
 type flight struct {
-	d    *datagram // nil: a recoverable fragment, or an acknowledgment of one
-	gen  uint32    // of the recovery
-	rec  uint8     // its index, from 1 on; 0: an acknowledgment
-	last bool      // of d; or the fragment asks for an acknowledgment
-	kind flightKind
+	d     *datagram     // nil: a recoverable fragment, or an acknowledgment of one
+	round recoveryRound // of the fragment; zero: an acknowledgment
+	last  bool          // of d; or the fragment asks for an acknowledgment
+	kind  flightKind
 }
 
 // NewInterface returns an Interface without contexts.

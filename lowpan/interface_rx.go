@@ -63,7 +63,8 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	if h.HasDstPAN && h.DstPAN != i.cfg.PAN && h.DstPAN != ieee802154.BroadcastPAN {
 		return DropPAN
 	}
-	l := Link{Src: linkAddr(h.Src), Dst: linkAddr(h.Dst), PAN: i.cfg.PAN}
+	var l Link // see there
+	l.Src, l.Dst, l.PAN = linkAddr(h.Src), linkAddr(h.Dst), i.cfg.PAN
 	if !i.ours(l.Dst) {
 		return DropDestination
 	}
@@ -71,7 +72,7 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 		return DropSource
 	}
 	if i.sec != nil {
-		if why := i.sec.open(f.Data, h, l); why != 0 {
+		if why := i.sec.open(f.Data, h, &l); why != 0 {
 			return why
 		}
 	} else if h.Security {
@@ -93,17 +94,17 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	var p ipv6.Packet
 	switch kind {
 	case DispatchIPHC, DispatchIPv6:
-		n, err := i.contexts.Decompress(i.rx, b, l, 0)
+		r, err := i.contexts.decompress(i.rx, b, l.source(), l.destination(), 0)
 		if err != nil {
 			return reason(err)
 		}
-		if p, err = ipv6.Parse(i.rx[:n]); err != nil {
+		if p, err = ipv6.Parse(i.rx[:r.N]); err != nil {
 			return DropLength
 		}
 		i.stats.FramesDelivered++
 	case DispatchFRAG1, DispatchFRAGN:
 		var err error
-		if p, err = i.reasm.Input(now, b, l); err != nil {
+		if p, err = i.reasm.fragment(now, b, &l); err != nil {
 			i.debug("fragment dropped", reason(err), l.Src)
 		}
 		if p == nil {

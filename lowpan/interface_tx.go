@@ -46,19 +46,20 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 		return DropQueueTotal
 	}
 	d := i.q.get()
-	o := nb.options
-	o.Now = now
-	l, room := Link{i.own, dst, i.cfg.PAN}, int(nb.room)
-	err := i.compress(d, p, l, o)
+	use, o := i.contexts.usable(now), &nb.options
+	var l Link // see there
+	l.Src, l.Dst, l.PAN = i.own, dst, i.cfg.PAN
+	room := int(nb.room)
+	err := i.compress(d, p, &l, use, o)
 	if o.GHC && len(d.b) > room {
-		o.GHC = false
-		err = i.compress(d, p, l, o)
+		without := *o
+		without.GHC = false
+		err = i.compress(d, p, &l, use, &without)
 	}
 	if err != nil || len(d.b) > datagramCap || !d.fits(room) {
 		// Compression made it longer, or longer than the first fragment, which has to
 		// hold all of it. RFC 4944 section 5.1: 41, "uncompressed IPv6 addresses".
-		d.cutter = cutter{hdr: 1}
-		d.b = append(append(d.buf[:0], 0x41), p...)
+		d.reset(append(append(d.buf[:0], 0x41), p...), 1, 0)
 	}
 	idle := (i.q.ready == 0 && i.current == nil || i.starved) && !nb.sleepy
 	i.q.push(now, nb, d)
@@ -75,14 +76,13 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 	return nil
 }
 
-// compress puts p into d.
-func (i *Interface) compress(d *datagram, p ipv6.Packet, l Link, o CompressOptions) error {
-	hdr, consumed, err := i.contexts.Compress(d.buf[:0], p, l, o)
+// compress puts p into d; use are the contexts that may be.
+func (i *Interface) compress(d *datagram, p ipv6.Packet, l *Link, use uint16, o *CompressOptions) error {
+	hdr, consumed, err := i.contexts.compressHeaders(d.buf[:0], p, l, use, o)
 	if err != nil {
 		return err
 	}
-	d.cutter = cutter{hdr: len(hdr), consumed: consumed}
-	d.b = append(hdr, p[consumed:]...)
+	d.reset(append(hdr, p[consumed:]...), len(hdr), consumed)
 	return nil
 }
 
@@ -91,17 +91,10 @@ func (i *Interface) compress(d *datagram, p ipv6.Packet, l Link, o CompressOptio
 // more than 102 bytes need (IEEE 802.15.4-2006 section 7.2.3), with PAN ID compression and
 // our extended address, asking for an acknowledgment unless it is a broadcast.
 func (i *Interface) setup(nb *neighbor) {
-	f := ieee802154.Frame{
-		Type:             ieee802154.TypeData,
-		Version:          ieee802154.Version2006,
-		PANIDCompression: true,
-		DstPAN:           i.cfg.PAN,
-		Dst:              ieee802154.Addr{V: nb.dst.Uint64(), Mode: ieee802154.AddrExtended},
-		Src:              ieee802154.Extended(i.cfg.EUI64),
-	}
-	if nb.dst.Len() == 2 {
-		f.Dst.Mode = ieee802154.AddrShort
-	}
+	var f ieee802154.Frame
+	f.Type, f.Version = ieee802154.TypeData, ieee802154.Version2006
+	f.PANIDCompression, f.DstPAN = true, i.cfg.PAN
+	f.Dst, f.Src = macAddr(nb.dst), ieee802154.Extended(i.cfg.EUI64)
 	nb.unicast = nb.dst != ipv6.BroadcastShort
 	f.AckRequest = nb.unicast
 	mic, aux := 0, uint8(0)
@@ -121,6 +114,28 @@ func (i *Interface) setup(nb *neighbor) {
 	nb.options = CompressOptions{ElideUDPChecksum: p.ElideUDPChecksum, PlainExtHeaders: !p.ExtHeaders, NoContexts: !p.Contexts, GHC: p.GHC}
 }
 
+// header begins a frame in the memory of b, which has room for all of it: the MAC header.
+func (nb *neighbor) header(b []byte, seq uint8) []byte {
+	b = b[:len(nb.hdr)]
+	*(*[len(nb.hdr)]byte)(b) = nb.hdr // a known length is copied without a call
+	b[seqOffset] = seq
+	return b[:nb.hdrLen]
+}
+
+// sequence returns the sequence number of one more frame.
+func (i *Interface) sequence() uint8 {
+	i.dsn++
+	return i.dsn - 1
+}
+
+// seal secures the frame b, which is for nb, where frames are secured.
+func (i *Interface) seal(b []byte, nb *neighbor) []byte {
+	if i.sec != nil {
+		return i.sec.seal(b, nb, i.cfg.EUI64)
+	}
+	return b
+}
+
 // Next cuts the next frames for the radio into tx, each into the Data it has, whose
 // capacity is at least [ieee802154.MaxFrame], and returns how many there are, at most
 // [MaxBatch]. It returns 0 when nothing waits, and as long as the batch before has not
@@ -133,8 +148,12 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 	if len(i.flight) > 0 {
 		return 0
 	}
-	n := i.nextIndirect(now, tx[:min(len(tx), MaxBatch)])
-	for ; n < min(len(tx), MaxBatch); n++ {
+	tx = tx[:min(len(tx), MaxBatch)]
+	n := 0
+	if i.sleep.own || i.sleep.polls.n > 0 {
+		n = i.nextIndirect(now, tx)
+	}
+	for n < len(tx) {
 		if i.sec != nil && !i.sec.ready() {
 			if n == 0 && i.sec.exhausted() {
 				i.mute(now)
@@ -144,7 +163,8 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 		d := i.current
 		if d == nil {
 			if i.rec.waiting() {
-				tx[n] = ieee802154.TxFrame{Data: i.nextRecovery(tx[n].Data[:0])}
+				tx[n] = ieee802154.TxFrame{Data: i.nextRecovery(tx[n].Data)}
+				n++
 				continue
 			}
 			if d = i.rec.plain; d != nil {
@@ -152,24 +172,18 @@ func (i *Interface) Next(now time.Time, tx []ieee802154.TxFrame) int {
 			} else if d = i.q.next(now); d == nil {
 				break
 			} else if len(d.b) > int(d.to.room) && !d.begun && i.recover(now, d) {
-				n--
 				continue
 			}
 			i.assignTag(d)
 		}
 		nb := d.to
-		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
-		b[seqOffset] = i.dsn
-		i.dsn++
-		b, last := d.cut(b, int(nb.room))
+		b, last := d.cut(nb.header(tx[n].Data, i.sequence()), int(nb.room))
 		if !last && nb.unicast {
 			b[0] |= pendingBit
 		}
-		if i.sec != nil {
-			b = i.sec.seal(b, nb, i.cfg.EUI64)
-		}
-		tx[n] = ieee802154.TxFrame{Data: b, More: !last}
+		tx[n] = ieee802154.TxFrame{Data: i.seal(b, nb), More: !last}
 		i.flight = append(i.flight, flight{d: d, last: last})
+		n++
 		if i.current = d; last {
 			i.current = nil
 		}
@@ -191,7 +205,6 @@ func (i *Interface) Done(now time.Time, tx []ieee802154.TxFrame) {
 			status, size = tx[k].Status, len(tx[k].Data)
 			i.stats.FrameAttempts += uint64(tx[k].Attempts)
 		}
-		i.flight[k].d = nil
 		if status.OK() {
 			i.stats.FramesOut++
 			i.stats.BytesOut += uint64(size)

@@ -45,6 +45,12 @@ const (
 // room for 64 bytes plus the extension headers. The error is a [Drop]: [DropVersion],
 // [DropTruncated] or [DropLength] where p is not what [ipv6.Parse] returns.
 func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions) (hdr []byte, consumed int, err error) {
+	return c.compressHeaders(dst, p, &l, c.usable(o.Now), &o)
+}
+
+// compressHeaders is Compress with the contexts in use, where o allows any. It does not
+// look at o.Now.
+func (c *Contexts) compressHeaders(dst []byte, p ipv6.Packet, l *Link, use uint16, o *CompressOptions) (hdr []byte, consumed int, err error) {
 	if len(p) < ipv6.HeaderLen {
 		return dst, 0, DropTruncated
 	}
@@ -54,7 +60,6 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 	if int(binary.BigEndian.Uint16(p[4:]))+ipv6.HeaderLen != len(p) {
 		return dst, 0, DropLength
 	}
-	use := c.usable(o.Now)
 	if o.NoContexts {
 		use = 0
 	}
@@ -64,12 +69,12 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 	}
 	b := dst[at : at+compressed]
 	off := ipv6.HeaderLen
-	kind, x := planNHC(p[6], p[off:], 1, &o)
+	kind, x := planNHC(p[6], p[off:], 1, o)
 	if o.GHC && p[6] == ipv6.ProtoICMPv6 && ghcShortens(p, 0, off) {
 		kind = nhcIsICMP
 	}
 	n := c.encodeIPHC((*[maxIPHC]byte)(b), (*[ipv6.HeaderLen]byte)(p), kind != nhcNone,
-		iid{l.Src.IID(), !l.Src.IsZero()}, iid{l.Dst.IID(), !l.Dst.IsZero()}, use)
+		l.source(), l.destination(), use)
 	switch kind {
 	case nhcNone:
 		return dst[:at+n], off, nil
@@ -80,7 +85,7 @@ func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions
 		n += encodeUDP(b[n:], p[off:off+udpHeaderLen], o.ElideUDPChecksum && udpSumRight(p, off))
 		return dst[:at+n], off + udpHeaderLen, nil
 	}
-	return c.encodeChain(dst[:at+n], p, kind, x, l, use, &o)
+	return c.encodeChain(dst[:at+n], p, kind, x, l, use, o)
 }
 
 // What LOWPAN_NHC does with a header.
@@ -123,7 +128,7 @@ func planNHC(proto uint8, h []byte, headers int, o *CompressOptions) (nhcKind, e
 
 // encodeChain encodes the headers of p behind the outermost IPv6 header, the first of which
 // is of the given kind.
-func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l Link, use uint16, o *CompressOptions) ([]byte, int, error) {
+func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l *Link, use uint16, o *CompressOptions) ([]byte, int, error) {
 	base, off, nested := 0, ipv6.HeaderLen, 1
 	for headers := 2; ; headers++ {
 		switch kind {
@@ -173,9 +178,9 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			dst = append(dst, nhcExt|eidIPv6<<1)
 			// An IID is elided only where the outer header and the frame both give it: see
 			// decodeChain.
-			src := iid{l.Src.IID(), !l.Src.IsZero()}
+			src := l.source()
 			src.ok = src.ok && src.v == binary.BigEndian.Uint64(p[base+16:])
-			to := iid{l.Dst.IID(), !l.Dst.IsZero()}
+			to := l.destination()
 			to.ok = to.ok && to.v == binary.BigEndian.Uint64(p[base+32:])
 			base = off
 			nested++

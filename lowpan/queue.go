@@ -163,7 +163,8 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 		}
 		q.discard(d, DropQueueFull)
 	}
-	if (nb != nil && nb.sleepy || nb == nil && q.sleeps(dst)) && q.held >= q.limits.IndirectDatagrams && !q.makeRoom() {
+	sleepy := nb != nil && nb.sleepy || nb == nil && q.sleeps(dst)
+	if sleepy && q.held >= q.limits.IndirectDatagrams && !q.makeRoom() {
 		return nil
 	}
 	if q.total >= q.limits.QueueDatagrams {
@@ -195,7 +196,7 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 		*p = nb.hashNext
 		*nb = neighbor{}
 	}
-	nb.dst, nb.sleepy = dst, q.sleeps(dst)
+	nb.dst, nb.sleepy = dst, sleepy
 	q.setup(nb)
 	p := q.bucket(dst)
 	nb.hashNext, *p = *p, nb
@@ -284,7 +285,13 @@ func (r *roster) deactivate() *neighbor {
 }
 
 // next returns the datagram whose turn it is, which is from now on with the radio, or nil.
+// Neighbours that it has emptied stay active until something waits again: one that is sent
+// datagram after datagram keeps its place, and what is left of its turn.
 func (q *queue) next(now time.Time) *datagram {
+	if q.ready == 0 {
+		q.turn = 0
+		return nil
+	}
 	for nb := q.strange.head; nb != nil && nb.answered; nb = q.strange.head {
 		q.activate(q.strange.deactivate()) // known by now
 	}
@@ -295,6 +302,9 @@ func (q *queue) next(now time.Time) *datagram {
 		}
 	}
 	q.turn = 0
+	if q.strange.head == nil {
+		return nil
+	}
 	if d := q.nextOf(&q.strange, now); d != nil {
 		return d
 	}

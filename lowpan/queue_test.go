@@ -95,6 +95,44 @@ func TestQueueNeighbors(t *testing.T) {
 	}
 }
 
+// TestQueueDrained gives a neighbour that is sent one datagram after another, with nothing
+// else waiting, no more than its turn once others wait too.
+func TestQueueDrained(t *testing.T) {
+	now := time.Unix(100, 0)
+	a := newStation(InterfaceConfig{EUI64: euiA})
+	one, backlog := ipv6.EUI64(1), ipv6.EUI64(2)
+	for _, dst := range []ipv6.LinkAddr{backlog, one, one, one, one, one} {
+		a.Output(now, testUDP(linkTo(euiA, dst), 100), dst)
+		if len(a.frames(t, now, ieee802154.TxAcked)) == 0 {
+			t.Fatal("nothing sent")
+		}
+		checkInterface(t, a.Interface)
+	}
+	for range 30 {
+		a.Output(now, testUDP(linkTo(euiA, backlog), 1280), backlog)
+	}
+	sent := make(map[ipv6.LinkAddr]int)
+	for range 400 {
+		if a.q.lookup(one).n == 0 {
+			a.Output(now, testUDP(linkTo(euiA, one), 100), one)
+		}
+		if a.Next(now, a.tx[:1]) != 1 {
+			t.Fatal("nothing to send")
+		}
+		sent[a.flight[0].d.to.dst] += len(a.tx[0].Data)
+		a.tx[0].Status = ieee802154.TxAcked
+		a.Done(now, a.tx[:1])
+		checkInterface(t, a.Interface)
+		// The MAC headers, which are not counted, are within the bounds.
+		if d := sent[one] - sent[backlog]; d > 2*quantum || d < -3*quantum {
+			t.Fatalf("%d bytes to the one, %d to the other", sent[one], sent[backlog])
+		}
+	}
+	if sent[one] < 10*quantum || sent[backlog] < 10*quantum {
+		t.Errorf("%v", sent)
+	}
+}
+
 // TestQueueFair gives each neighbour the same number of bytes, whatever the length of its
 // packets, and never two datagrams to one neighbour at a time.
 func TestQueueFair(t *testing.T) {

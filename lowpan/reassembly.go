@@ -59,6 +59,11 @@ type fragKey struct {
 	size, tag uint16
 }
 
+// equal is ==, without a call, and looks first at what differs most often.
+func (k *fragKey) equal(o *fragKey) bool {
+	return k.tag == o.tag && k.size == o.size && k.src == o.src && k.dst == o.dst
+}
+
 const (
 	unitWords = (MaxDatagram + 1) / 8 / 64 // words of a set of 8-byte units
 	bufLen    = MaxDatagram + 1
@@ -103,6 +108,11 @@ func NewReassembler(l Limits, c *Contexts) *Reassembler {
 // call. Else p is nil; with a nil error the fragment is held, with a [Drop] it was
 // discarded. Input keeps no part of b.
 func (r *Reassembler) Input(now time.Time, b []byte, l Link) (p ipv6.Packet, err error) {
+	return r.fragment(now, b, &l)
+}
+
+// fragment is Input with l by reference.
+func (r *Reassembler) fragment(now time.Time, b []byte, l *Link) (p ipv6.Packet, err error) {
 	r.stats.In++
 	if r.due(now) {
 		r.Advance(now)
@@ -114,7 +124,7 @@ func (r *Reassembler) Input(now time.Time, b []byte, l Link) (p ipv6.Packet, err
 	return p, err
 }
 
-func (r *Reassembler) input(now time.Time, b []byte, l Link) (ipv6.Packet, error) {
+func (r *Reassembler) input(now time.Time, b []byte, l *Link) (ipv6.Packet, error) {
 	h, n, err := ParseFragHeader(b)
 	if err != nil {
 		return nil, err
@@ -138,7 +148,7 @@ func (r *Reassembler) input(now time.Time, b []byte, l Link) (ipv6.Packet, error
 		// The first fragment alone carries compressed headers: how much of the datagram it
 		// holds is known once they are decoded. That is done aside, so that a bad one costs
 		// nobody a buffer and harms nothing that is held.
-		res, err := r.contexts.decompressFirst(r.scratch[:0:size], b, l, size)
+		res, err := r.contexts.decompressFirst(r.scratch[:0:size], b, *l, size)
 		if err != nil {
 			return nil, err
 		}
@@ -148,9 +158,10 @@ func (r *Reassembler) input(now time.Time, b []byte, l Link) (ipv6.Packet, error
 		}
 	}
 
-	k := fragKey{l.Src, l.Dst, h.Size, h.Tag}
+	var k fragKey
+	k.src, k.dst, k.size, k.tag = l.Src, l.Dst, h.Size, h.Tag
 	e := r.last
-	if e == nil || e.key != k {
+	if e == nil || !e.key.equal(&k) {
 		if e = r.find(k); e == nil {
 			e = r.add(now, k)
 		}
@@ -266,7 +277,7 @@ func (r *Reassembler) evict(e *reassembly, why Drop) {
 func (r *Reassembler) find(k fragKey) *reassembly {
 	h := r.hash(k)
 	for e := r.byKey[int(h)&(len(r.byKey)-1)]; e != nil; e = e.next {
-		if e.h == h && e.key == k {
+		if e.h == h && e.key.equal(&k) {
 			return e
 		}
 	}

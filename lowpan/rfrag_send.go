@@ -91,9 +91,8 @@ const (
 // A recovery is a datagram of which fragments are sent, and sent again, until all are
 // acknowledged. Its neighbour is sent nothing else meanwhile.
 type recovery struct {
-	d     *datagram
-	index uint8  // in recoveries.all, plus one
-	gen   uint32 // of the round: tells its frames from those of earlier ones
+	d *datagram
+	recoveryRound
 	tag   uint8
 	n     uint8 // fragments
 	first uint8 // bytes of the first fragment
@@ -117,6 +116,12 @@ type recovery struct {
 	ready     bool // in the list of those with frames to send
 	nextReady *recovery
 	nextFree  *recovery
+}
+
+// A recoveryRound tells the frames of a round from those of earlier ones.
+type recoveryRound struct {
+	index uint8 // of the recovery in recoveries.all, plus one
+	gen   uint32
 }
 
 // A control is an acknowledgment, or the pseudo fragment that gives up a datagram, that
@@ -258,7 +263,7 @@ func (i *Interface) recover(now time.Time, d *datagram) bool {
 		e.index = uint8(len(r.all))
 	}
 	*e = recovery{
-		d: d, index: e.index, gen: e.gen, n: uint8(n),
+		d: d, recoveryRound: e.recoveryRound, n: uint8(n),
 		rest: uint8(room), first: uint8(first),
 		rto: r.cfg.OptTimeout,
 	}
@@ -355,7 +360,7 @@ func (r *recoveries) unready(e *recovery) {
 	e.ready, e.nextReady = false, nil
 }
 
-// nextRecovery appends the next frame of those that wait to b.
+// nextRecovery returns the next frame of those that wait, in the memory of b.
 func (i *Interface) nextRecovery(b []byte) []byte {
 	r := &i.rec
 	if r.controlN > 0 {
@@ -365,7 +370,7 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 		nb := &r.to
 		*nb = neighbor{dst: c.dst}
 		i.setup(nb)
-		b = i.header(b, nb)
+		b = nb.header(b, i.sequence())
 		if c.reset {
 			// "The sender of a reset SHOULD also set the Sequence and Fragment_Size field to 0"
 			// (RFC 8931 section 6.3).
@@ -375,7 +380,7 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 			i.stats.RecoveryAcksOut++
 		}
 		i.flight = append(i.flight, flight{})
-		return i.trailer(b, nb)
+		return i.seal(b, nb)
 	}
 
 	e := r.readyHead
@@ -399,7 +404,7 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 	if seq == 0 {
 		h.Offset = uint16(len(d.b))
 	}
-	b = i.header(b, nb)
+	b = nb.header(b, i.sequence())
 	if e.todo != 0 {
 		b[0] |= pendingBit
 	} else {
@@ -407,34 +412,18 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 	}
 	b, _ = h.AppendBinary(b)
 	b = append(b, d.b[at:end]...)
-	i.flight = append(i.flight, flight{rec: e.index, gen: e.gen, last: h.AckRequest})
-	return i.trailer(b, nb)
-}
-
-// header appends the MAC header of a frame for nb to b.
-func (i *Interface) header(b []byte, nb *neighbor) []byte {
-	b = append(b, nb.hdr[:nb.hdrLen]...)
-	b[seqOffset] = i.dsn
-	i.dsn++
-	return b
-}
-
-// trailer secures the frame b.
-func (i *Interface) trailer(b []byte, nb *neighbor) []byte {
-	if i.sec != nil {
-		return i.sec.seal(b, nb, i.cfg.EUI64)
-	}
-	return b
+	i.flight = append(i.flight, flight{round: e.recoveryRound, last: h.AckRequest})
+	return i.seal(b, nb)
 }
 
 // recoveryDone takes a frame of a recovery back from the radio. A fragment that was lost is no
 // reason to give up yet.
 func (i *Interface) recoveryDone(now time.Time, f flight, status ieee802154.TxStatus) {
-	if f.rec == 0 {
+	if f.round.index == 0 {
 		return
 	}
-	e := i.rec.all[f.rec-1]
-	if e.d == nil || e.gen != f.gen {
+	e := i.rec.all[f.round.index-1]
+	if e.d == nil || e.gen != f.round.gen {
 		return
 	}
 	switch {

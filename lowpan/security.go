@@ -176,7 +176,7 @@ func covers(level, min uint8) bool { return level&3 >= min&3 && level&4 >= min&4
 // open takes the frame b, of which h was parsed, and puts its payload in clear into
 // h.Payload, which is valid until the next call. Nothing changes but for a frame that is
 // genuine and new.
-func (s *security) open(b []byte, h *ieee802154.Frame, l Link) Drop {
+func (s *security) open(b []byte, h *ieee802154.Frame, l *Link) Drop {
 	c := &h.Sec
 	switch {
 	case !h.Security && s.cfg.MinLevel == 0:

@@ -360,22 +360,16 @@ func (i *Interface) nextIndirect(now time.Time, tx []ieee802154.TxFrame) (n int)
 		if d.again {
 			i.stats.IndirectRepeats++
 		} else {
-			d.seq = i.dsn
-			i.dsn++
+			d.seq = i.sequence()
 		}
 		d.mark, d.flying = d.pos, true
 		// "using the same DSN as was used in the original transmission": the receiver may
 		// have it, and its acknowledgment be lost.
-		b := append(tx[n].Data[:0], nb.hdr[:nb.hdrLen]...)
-		b[seqOffset] = d.seq
-		b, last := d.cut(b, int(nb.room))
+		b, last := d.cut(nb.header(tx[n].Data, d.seq), int(nb.room))
 		if !last || nb.n > 1 || i.both(nb.dst) {
 			b[0] |= pendingBit
 		}
-		if i.sec != nil {
-			b = i.sec.seal(b, nb, i.cfg.EUI64)
-		}
-		tx[n] = ieee802154.TxFrame{Data: b, Indirect: !trial}
+		tx[n] = ieee802154.TxFrame{Data: i.seal(b, nb), Indirect: !trial}
 		f := flight{d: d, last: last, kind: flightIndirect}
 		if trial {
 			f.kind = flightTrial
