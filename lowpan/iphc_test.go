@@ -121,10 +121,16 @@ func TestElidedChecksum(t *testing.T) {
 	tunnel = append(tunnel, p...)
 	binary.BigEndian.PutUint16(tunnel[4:], uint16(len(p)))
 	addr := netip.MustParseAddr("2001:db8::77").As16()
+	way := slices.Clone(p[:40]) // the tunnel has a way of a type that nobody knows
+	way[6] = ipv6.ProtoRouting
+	way = append(way, ipv6.ProtoIPv6, 0, 9, 1, 0, 0, 0, 0)
+	way = append(way, p...)
+	binary.BigEndian.PutUint16(way[4:], uint16(len(way)-40))
 
 	for name, q := range map[string]ipv6.Packet{
 		"plain":   p,
 		"tunnel":  ipv6.Packet(tunnel),
+		"way":     ipv6.Packet(way),
 		"type 0":  routed(0, 1, append(make([]byte, 4), addr[:]...)...),
 		"type 2":  routed(2, 1, append(make([]byte, 4), addr[:]...)...),
 		"RPL":     routed(3, 2, append([]byte{0x88, 0, 0, 0}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 8, 7, 6, 5, 4, 3, 2)...),

@@ -122,6 +122,7 @@ func udpSumRight(p []byte, off int) bool {
 // routing header that has segments left.
 func udpAddrs(p []byte, off int) (src, dst [16]byte, ok bool) {
 	next, o := uint8(ipv6.ProtoIPv6), 0
+	hidden := false // a routing header of unknown type leads elsewhere than to dst
 	for o < off {
 		if next == ipv6.ProtoIPv6 {
 			if len(p)-o < ipv6.HeaderLen {
@@ -129,6 +130,7 @@ func udpAddrs(p []byte, off int) (src, dst [16]byte, ok bool) {
 			}
 			h := p[o : o+ipv6.HeaderLen]
 			next, src, dst = h[6], [16]byte(h[8:]), [16]byte(h[24:])
+			hidden = false // that was the way of the tunnel
 			o += ipv6.HeaderLen
 			continue
 		}
@@ -150,12 +152,12 @@ func udpAddrs(p []byte, off int) (src, dst [16]byte, ok bool) {
 			return src, dst, false
 		}
 		if next == ipv6.ProtoRouting && p[o+3] != 0 && !finalDestination(&dst, p[o:o+n]) {
-			return src, dst, false
+			hidden = true
 		}
 		next = p[o]
 		o += n
 	}
-	return src, dst, o == off && next == ipv6.ProtoUDP
+	return src, dst, o == off && next == ipv6.ProtoUDP && !hidden
 }
 
 // finalDestination replaces dst by the last address that the routing header h leads to.
