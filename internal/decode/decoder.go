@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -336,6 +337,7 @@ const (
 func (d *Decoder) frame(b []byte, kind fcsKind, at *moment) {
 	r := &d.res
 	ok := true
+	var sum []byte
 	switch kind {
 	case fcs16:
 		if len(b) < ieee802154.FCSLen {
@@ -343,14 +345,14 @@ func (d *Decoder) frame(b []byte, kind fcsKind, at *moment) {
 			return
 		}
 		ok = ieee802154.CheckFCS(b)
-		b = b[:len(b)-ieee802154.FCSLen]
+		sum, b = b[len(b)-ieee802154.FCSLen:], b[:len(b)-ieee802154.FCSLen]
 	case fcs32:
 		if len(b) < 4 {
 			r.refuseErr(ieee802154.DropTruncated)
 			return
 		}
 		ok = checkFCS32(b)
-		b = b[:len(b)-4]
+		sum, b = b[len(b)-4:], b[:len(b)-4]
 	}
 	f := &r.frame
 	first := !r.mac
@@ -367,6 +369,7 @@ func (d *Decoder) frame(b []byte, kind fcsKind, at *moment) {
 		return
 	}
 	var opened bool
+	var nonceSrc uint64
 	payload := f.Payload
 	if f.Security && ok && d.cipher != nil {
 		src, known := f.Src.V, f.Src.Mode == ieee802154.AddrExtended
@@ -378,7 +381,7 @@ func (d *Decoder) frame(b []byte, kind fcsKind, at *moment) {
 		} else if p, err := d.cipher.Open(d.clear[:0], b, f, src); err != nil {
 			r.refuseErr(err)
 		} else {
-			payload, opened = p, true
+			payload, opened, nonceSrc = p, true, src
 		}
 	}
 	link := lowpan.Link{Src: macAddr(f.Src), Dst: macAddr(f.Dst)}
@@ -389,6 +392,9 @@ func (d *Decoder) frame(b []byte, kind fcsKind, at *moment) {
 	}
 	if first {
 		r.mac, r.fcs, r.fcsOK, r.opened, r.payload = true, kind != fcsNone, ok, opened, payload
+		r.nonceSrc = nonceSrc
+		r.sum = append(r.sum[:0], sum...)
+		slices.Reverse(r.sum)
 	} else {
 		*f = keep
 	}

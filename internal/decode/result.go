@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"strconv"
 	"time"
@@ -36,9 +37,12 @@ type result struct {
 	mac     bool
 	fcs     bool // the frame had an FCS
 	fcsOK   bool
-	opened  bool // the frame was deciphered, or its MIC was right
+	opened  bool   // the frame was deciphered, or its MIC was right
+	sum     []byte // FCS, if fcs, most significant byte first
 	frame   ieee802154.Frame
 	payload []byte // MAC payload, in clear where it could be
+
+	nonceSrc uint64 // EUI-64 with which it was opened
 
 	zep     bool
 	zepHead zep.Header
@@ -183,6 +187,25 @@ func appendPAN(b []byte, has bool, v uint16) []byte {
 	return appendDigits(b, uint64(v), 4)
 }
 
+// openPayload returns how many bytes of the payload are none of the private payload, which
+// a security level with encryption enciphers: before 2015 the command identifier, and what
+// stands before the payload of a beacon (2006 table 75, 2015 table 9-1).
+func (r *result) openPayload() int {
+	if r.frame.Version >= ieee802154.Version2015 {
+		return 0
+	}
+	switch r.frame.Type {
+	case ieee802154.TypeCommand:
+		return min(1, len(r.payload))
+	case ieee802154.TypeBeacon:
+		var bc ieee802154.Beacon
+		if bc.Parse(r.payload) == nil {
+			return len(r.payload) - len(bc.Payload)
+		}
+	}
+	return 0
+}
+
 // appendMAC appends the MAC header: addresses and PAN identifiers as printed.
 func (r *result) appendMAC(b []byte) []byte {
 	f := &r.frame
@@ -249,12 +272,20 @@ func (r *result) appendMAC(b []byte) []byte {
 		b = append(b, `,"opened":`...)
 		b = appendBool(b, r.opened)
 		if r.opened {
-			plain := r.payload
-			if f.Version < ieee802154.Version2015 && f.Type == ieee802154.TypeCommand && f.Encrypted() && len(plain) > 0 {
-				plain = plain[1:] // the command identifier was never enciphered
+			open := r.openPayload()
+			b = append(b, `,"private_plain":"`...)
+			b = hex.AppendEncode(b, f.PayloadIEs)
+			b = hex.AppendEncode(b, r.payload[open:])
+			b = append(b, `","nonce":`...)
+			nonce := binary.BigEndian.AppendUint64(nil, r.nonceSrc)
+			nonce = append(binary.BigEndian.AppendUint32(nonce, f.Sec.FrameCounter), f.Sec.Level)
+			b = appendHex(b, nonce)
+			authenticated := f.HeaderLen + open
+			if !f.Encrypted() {
+				authenticated = f.HeaderLen + len(f.PayloadIEs) + len(r.payload)
 			}
-			b = append(b, `,"private_plain":`...)
-			b = appendHex(b, plain)
+			b = append(b, `,"a_len":`...)
+			b = strconv.AppendInt(b, int64(authenticated), 10)
 		}
 	}
 	if f.IEPresent {
@@ -319,6 +350,8 @@ func (r *result) appendMAC(b []byte) []byte {
 	if r.fcs {
 		b = append(b, `,"fcs_ok":`...)
 		b = appendBool(b, r.fcsOK)
+		b = append(b, `,"fcs":`...)
+		b = appendHex(b, r.sum)
 	}
 	b = append(b, `,"mhr_len":`...)
 	b = strconv.AppendUint(b, uint64(f.HeaderLen), 10)
