@@ -540,6 +540,9 @@ func (d *Decoder) zep(b []byte, at *moment) {
 	h, body, err := zep.Parse(b)
 	if err != nil {
 		r.refuseErr(err)
+		if at == nil && d.opt.Format == FormatJSON {
+			r.fields.refusedZEP(b)
+		}
 		return
 	}
 	r.zep, r.zepHead, r.mpdu = true, h, body

@@ -81,22 +81,57 @@ func (f *fields) headerLen(fcf []byte) error {
 // zepHeader adds the fields of a ZEP header, named as they are in [zep.Header].
 func (f *fields) zepHeader(h *zep.Header) {
 	f.value("version", uint64(h.Version))
-	if h.Version == 2 {
+	v2 := h.Version != 1
+	if v2 {
 		f.value("type", uint64(h.Type))
 	}
 	if h.Type != zep.TypeAck {
 		f.value("channel_id", uint64(h.Channel))
 		f.value("device_id", uint64(h.Device))
-		f.value("lqi_mode", uint64(h.Mode))
-		if h.Mode == zep.ModeLQI && h.Version == 2 {
+		// Wireshark shows the mode as a bit, and the LQI beside it in mode 0 of version 2 and
+		// in the other of version 1.
+		f.value("lqi_mode", uint64(min(h.Mode, 1)))
+		if (h.Mode == zep.ModeLQI) == v2 {
 			f.value("lqi", uint64(h.LQI))
 		}
-		if h.Version == 2 {
+		if v2 {
 			f.str("time", zepTime(h.Time))
 		}
 		f.value("length", uint64(h.Length))
 	}
-	if h.Version == 2 {
+	if v2 {
 		f.value("seqno", uint64(h.Seq))
 	}
+}
+
+// refusedZEP adds the fields of the header of a ZEP datagram b that is refused, where it has one:
+// versions and types that there are not are read as data of version 2, as Wireshark does.
+func (f *fields) refusedZEP(b []byte) {
+	const header, headerV1 = 32, 16
+	n := header
+	if len(b) > 2 && b[2] == 1 {
+		n = headerV1
+	}
+	if len(b) < n || b[0] != 'E' || b[1] != 'X' || int(b[n-1]) != len(b)-n || b[n-1] > ieee802154.MaxFrame {
+		return
+	}
+	// A frame as long as it must be, so that nothing but the header can be refused.
+	var d [header + 3]byte
+	copy(d[:], b[:n])
+	if n == header {
+		d[2], d[3] = 2, byte(zep.TypeData)
+	}
+	d[n-1] = 3
+	h, _, err := zep.Parse(d[:n+3])
+	if err != nil {
+		return
+	}
+	h.Version, h.Length = b[2], b[n-1]
+	if n == header {
+		h.Type = zep.Type(b[3])
+	}
+	if h.Type == zep.TypeAck {
+		return
+	}
+	f.zepHeader(&h)
 }

@@ -382,7 +382,7 @@ func (r *result) appendZEP(b []byte) []byte {
 		num("channel_id", uint64(h.Channel))
 		num("device_id", uint64(h.Device))
 		num("lqi_mode", uint64(h.Mode))
-		if h.Mode == zep.ModeLQI {
+		if h.Mode == zep.ModeLQI || h.Version == 1 {
 			num("lqi", uint64(h.LQI))
 		}
 		if h.Version == 2 {
@@ -402,14 +402,19 @@ func (r *result) appendZEP(b []byte) []byte {
 	return append(b, '}')
 }
 
-// zepTime is the NTP time stamp v as Wireshark prints it; 0 is no time.
+// zepTime is the NTP time stamp v as Wireshark prints it; 0 is no time. Where the highest bit
+// is 0 the seconds are counted from 2036 (RFC 4330 section 3).
 func zepTime(v uint64) string {
 	var t time.Time
 	if v == 0 {
 		t = time.Unix(0, 0)
 	} else {
 		const unixToNTP = 2208988800
-		t = time.Unix(int64(v>>32)-unixToNTP, int64((v&0xffffffff)*1e9>>32))
+		s := int64(v >> 32)
+		if v>>63 == 0 {
+			s += 1 << 32
+		}
+		t = time.Unix(s-unixToNTP, int64((v&0xffffffff)*1e9>>32))
 	}
 	return t.UTC().Format(wiresharkTime)
 }

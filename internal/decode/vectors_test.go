@@ -213,12 +213,23 @@ func testMACVectors(t *testing.T, name string) {
 }
 
 func TestZEPVectors(t *testing.T) {
-	text, in := vectors(t, "../../zep/testdata/zep.jsonl")
+	for _, name := range []string{"../../zep/testdata/zep.jsonl", "testdata/zep.jsonl"} {
+		t.Run(name, func(t *testing.T) { testZEPVectors(t, name) })
+	}
+}
+
+func testZEPVectors(t *testing.T, name string) {
+	text, in := vectors(t, name)
 	for i, got := range decodeLines(t, Options{}, text) {
 		v := in[i]
 		if v["expect"] == "reject" {
 			if got["drop"] == nil || got["ipv6_hex"] != nil {
 				t.Errorf("%v: %v", v["id"], got)
+			}
+			for k, w := range v["fields"].(map[string]any) {
+				if f := got["fields"].(map[string]any); f[k] != w {
+					t.Errorf("%v: %s is %v, want %v", v["id"], k, f[k], w)
+				}
 			}
 			continue
 		}
