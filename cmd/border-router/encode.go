@@ -23,7 +23,8 @@ It reads lines of JSON from the files or the standard input:
 
 and prints a line for each, in order: frames, the whole frames without FCS, of which there
 are several where the packet needs fragments, and compressed_hex, the compressed packet
-without any. decode reads both.`,
+without any. decode reads both. max_payload bounds what a frame carries, in bytes;
+checksum_elision and ghc, true or false, are as the flags.`,
 		Example: `  border-router encode --pan abcd --context 0=fd00::/64 packets.jsonl
   border-router encode packets.jsonl | border-router decode --context 0=fd00::/64`,
 		RunE: func(cmd *cobra.Command, files []string) error {

@@ -143,6 +143,8 @@ func TestLinkTypes(t *testing.T) {
 		{"Ethernet, IPv4", linkEthernet, udpIn(linkEthernet, false, 17754, z), 0, ""},
 		{"Ethernet, IPv6", linkEthernet, udpIn(linkEthernet, true, 17754, z), 0, ""},
 		{"raw, IPv4", linkRaw, udpIn(linkRaw, false, 17754, zTI), 0, ""},
+		{"raw by its number in BSD", 12, udpIn(linkRaw, true, 17754, z), 0, ""},
+		{"raw by its number in OpenBSD", 14, udpIn(linkRaw, false, 17754, z), 0, ""},
 		{"IPv4", linkIPv4, udpIn(linkIPv4, false, 17754, z), 0, ""},
 		{"IPv6", linkIPv6, udpIn(linkIPv6, true, 17754, z), 0, ""},
 		{"null", linkNull, udpIn(linkNull, true, 17754, z), 0, ""},
@@ -165,6 +167,19 @@ func TestLinkTypes(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		})
+	}
+}
+
+// TestOtherIPv6: of a packet that is not ZEP the fields are shown all the same.
+func TestOtherIPv6(t *testing.T) {
+	out, s := decodeBytes(t, Options{}, pcapFile(binary.BigEndian, false, linkRaw, 0, udpIn(linkRaw, true, 5683, []byte("hi"))))
+	got := parseLines(t, out, 1)[0]
+	fields := got["fields"].(map[string]any)
+	if got["ipv6_hex"] != nil || got["drop"] != "not_802154" || fields["udp.dstport"] != "5683" || fields["udp.payload"] != "68:69" {
+		t.Errorf("%s", out)
+	}
+	if s.Dropped != 1 || s.Delivered != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -335,6 +350,23 @@ func TestLines(t *testing.T) {
 			}
 		})
 	}
+	t.Run("byte order mark", func(t *testing.T) {
+		const mark = "\xef\xbb\xbf"
+		for _, first := range []string{`{"id":1,"frame_hex":"` + rsFrame + `"}`, rsFrame} {
+			if got := decodeLines(t, Options{}, []string{mark + first, rsFrame, mark + rsFrame}); got[0]["ipv6_hex"] != rsIPv6 || got[1]["ipv6_hex"] != rsIPv6 || got[2]["error"] == nil {
+				t.Errorf("%v", got)
+			}
+		}
+		var out bytes.Buffer
+		e := NewEncoder(&out, Options{})
+		if err := e.Read(context.Background(), strings.NewReader(mark+`{"l2_src":"0001","l2_dst":"0002","ipv6_hex":"`+rsIPv6+`"}`)); err != nil {
+			t.Fatal(err)
+		}
+		e.Flush()
+		if got := parseLines(t, out.String(), 1)[0]; got["error"] != nil {
+			t.Errorf("encode: %v", got)
+		}
+	})
 	t.Run("long", func(t *testing.T) {
 		got := decodeLines(t, Options{}, []string{strings.Repeat("4", 3*maxLine), rsFrame, strings.Repeat("41", maxLine/4), rsFrame})
 		if got[0]["error"] != errLong.Error() || got[1]["ipv6_hex"] != rsIPv6 || got[2]["drop"] != "mac_too_long" || got[3]["ipv6_hex"] != rsIPv6 {

@@ -45,7 +45,7 @@ func (e *Encoder) Flush() error { return e.w.Flush() }
 
 // Read encodes every line of in.
 func (e *Encoder) Read(ctx context.Context, in io.Reader) error {
-	return eachLine(ctx, bufio.NewReaderSize(in, 64<<10), e.w.Flush, func(n uint64, b []byte, err error) error {
+	return eachLine(ctx, skipMark(bufio.NewReaderSize(in, 64<<10)), e.w.Flush, func(n uint64, b []byte, err error) error {
 		if err == nil {
 			err = e.line(n, b)
 		} else {
@@ -140,8 +140,14 @@ func (e *Encoder) line(n uint64, b []byte) error {
 
 	f := macHeader(link)
 	hl := 2 + 1 + 2 + link.Dst.Len() + link.Src.Len()
-	seq := uint8(0)
-	err = c.Fragment(p, link, o, ieee802154.MaxFrame-ieee802154.FCSLen-hl, e.tag, func(payload []byte, last bool) {
+	seq, room := uint8(0), ieee802154.MaxFrame-ieee802154.FCSLen-hl
+	if l.MaxPayload.ok && l.MaxPayload.v < int64(room) {
+		if l.MaxPayload.v < 1 {
+			return errors.New("max_payload: less than a byte")
+		}
+		room = int(l.MaxPayload.v)
+	}
+	err = c.Fragment(p, link, o, room, e.tag, func(payload []byte, last bool) {
 		f.Seq, f.Payload = seq, payload
 		f.Pending = !last && f.AckRequest
 		seq++

@@ -46,10 +46,18 @@ func (d *Decoder) Read(ctx context.Context, in io.Reader) error {
 			return d.readPcap(ctx, br)
 		}
 	}
-	return eachLine(ctx, br, d.out.flush, func(n uint64, b []byte, err error) error {
+	return eachLine(ctx, skipMark(br), d.out.flush, func(n uint64, b []byte, err error) error {
 		d.text(n, b, err)
 		return d.end()
 	})
+}
+
+// skipMark takes the byte order mark of UTF-8 off the start of text.
+func skipMark(in *bufio.Reader) *bufio.Reader {
+	if b, _ := in.Peek(3); string(b) == "\xef\xbb\xbf" {
+		in.Discard(len(b))
+	}
+	return in
 }
 
 // text decodes a line of JSON or hexadecimal.

@@ -41,7 +41,8 @@ type line struct {
 	Src      text            `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
 	Dst      text            `json:"dst"`
 
-	ElideChecksum bool `json:"checksum_elision"`
+	ElideChecksum bool   `json:"checksum_elision"`
+	MaxPayload    number `json:"max_payload"` // of a MAC frame, in bytes
 }
 
 // A text is a string; ok is false where there is none, or null.
@@ -106,7 +107,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 }
 
 // A lineContext is an object, {"cid":0,"prefix":"fd00::","len":64}, the length in the prefix
-// or apart, or a string as the command line has it, "0=fd00::/64".
+// or apart, a list of the three, or a string as the command line has it, "0=fd00::/64".
 type lineContext struct {
 	CID      int
 	Prefix   string
@@ -129,6 +130,17 @@ func (x *lineContext) UnmarshalJSON(b []byte) error {
 		}
 		x.CID, x.Prefix, x.has = n, prefix, true
 		return nil
+	}
+	if b[0] == '[' {
+		var v []json.RawMessage
+		if err := json.Unmarshal(b, &v); err != nil {
+			return err
+		}
+		if len(v) != 3 {
+			return errors.New("contexts: want a list of identifier, prefix and length")
+		}
+		x.has, x.hasLen = true, true
+		return errors.Join(json.Unmarshal(v[0], (*looseInt)(&x.CID)), json.Unmarshal(v[1], &x.Prefix), json.Unmarshal(v[2], (*looseInt)(&x.Len)))
 	}
 	var v struct {
 		CID, ID, Context *looseInt

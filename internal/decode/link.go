@@ -9,6 +9,8 @@ import (
 const (
 	linkNull     = 0
 	linkEthernet = 1
+	linkRawBSD   = 12 // DLT_RAW of most systems
+	linkRawOBSD  = 14 // DLT_RAW of OpenBSD
 	linkRaw      = 101
 	linkLoop     = 108
 	linkSLL      = 113
@@ -23,7 +25,12 @@ const (
 
 // linkOf takes off what stands beside the link type in the header of a pcap file: the
 // length of an FCS.
-func linkOf(v uint32) uint16 { return uint16(v) }
+func linkOf(v uint32) uint16 {
+	if link := uint16(v); link != linkRawBSD && link != linkRawOBSD {
+		return link
+	}
+	return linkRaw // as they were before there was a number for files
+}
 
 // packet decodes one packet of a capture of which there were size bytes.
 func (d *Decoder) packet(link uint16, b []byte, size int, at *moment) {
@@ -121,6 +128,7 @@ const (
 func (d *Decoder) ip(link uint16, b []byte, cut bool, at *moment) {
 	r := &d.res
 	b, ok := unlink(link, b)
+	is6 := ok && len(b) > 0 && b[0]>>4 == 6
 	var udp []byte
 	if ok && len(b) > 0 {
 		switch b[0] >> 4 {
@@ -135,6 +143,9 @@ func (d *Decoder) ip(link uint16, b []byte, cut bool, at *moment) {
 	port := d.opt.ZEPPort
 	if !ok || len(udp) < 8 || binary.BigEndian.Uint16(udp) != port && binary.BigEndian.Uint16(udp[2:]) != port {
 		r.refuse(dropOther)
+		if is6 {
+			r.side = b // not from the mesh, but its fields may be of use
+		}
 		return
 	}
 	n := int(binary.BigEndian.Uint16(udp[4:]))

@@ -41,6 +41,7 @@ const (
 	seenSrc
 	seenDst
 	seenElide
+	seenMaxPayload
 )
 
 // scan fills l from b. It reports false, and l is to be reset, where b is not of the form
@@ -101,6 +102,10 @@ func (l *line) scan(b []byte) bool {
 			k, ok = seenFCF, s.textOrNull(&l.FCF)
 		case "l2_addr":
 			k, ok = seenL2Addr, s.textOrNull(&l.L2Addr.text)
+		case "max_payload":
+			k = seenMaxPayload
+			l.MaxPayload.v, ok = s.number()
+			l.MaxPayload.ok = true
 		case "rssi":
 			k = seenRSSI
 			l.RSSI.v, ok = s.number()

@@ -18,7 +18,7 @@ func TestScan(t *testing.T) {
 		{`{"id":1}`, true},
 		{`{"id" : "a b" , "l2_src":"0001","l2_dst":null}`, true},
 		{`{"id":{"a":[1,2,{"b":"\u00e9\"é"}],"c":null} ,"x":-0,"y":[],"z":{}}`, true},
-		{`{"pan":43981,"rssi":-3,"dlt":230,"has_fcs":true,"ghc":false,"checksum_elision":null}`, true},
+		{`{"pan":43981,"rssi":-3,"max_payload":81,"dlt":230,"has_fcs":true,"ghc":false,"checksum_elision":null}`, true},
 		{`{"pan":"0xabcd","contexts":[],"frames":["00","01"],"payloads":[ ]}`, true},
 		{`{"contexts":[{"cid":1,"prefix":"fd00::","len":48,"compress":false},{"prefix":"fd01::/64","cid":2}]}`, true},
 		{`{"pan":null,"contexts":null,"frames":null,"key":null,"root":"fd00::1"}`, true},
@@ -82,6 +82,7 @@ func TestLooseInput(t *testing.T) {
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":{"0":"fd00::/64"}`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":{"0":{"prefix":"fd00::","len":64}}`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":["0=fd00::/64"]`, global},
+		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[[0,"fd00::",64]]`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"cid":0,"prefix":"fd00::"}]`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"id":0,"prefix":"fd00::","prefix_len":64}]`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"cid":"0","prefix_hex":"fd00000000000000","len":"64"}]`, global},
@@ -97,6 +98,7 @@ func TestLooseInput(t *testing.T) {
 		`"l2_src":"001","payload_hex":"7e33"`, `"payload_hex":"7e3"`, `"frame_hex":"0x"`, `"key":"0xc0","payload_hex":"7e33"`, `"frames":[null]`,
 		`"contexts":[{"prefix":"fd00::"}],"payload_hex":"7e33"`, `"contexts":[{"cid":16,"prefix":"fd00::"}],"payload_hex":"7e33"`,
 		`"contexts":{"a":"fd00::"},"payload_hex":"7e33"`, `"contexts":[{"cid":0,"prefix":"fd00::/129"}],"payload_hex":"7e33"`,
+		`"contexts":[[0,"fd00::"]],"payload_hex":"7e33"`, `"contexts":[[0,64,"fd00::"]],"payload_hex":"7e33"`,
 		`"contexts":["fd00::/64"],"payload_hex":"7e33"`, `"pan":70000,"payload_hex":"7e33"`, `"has_fcs":1,"frame_hex":"00"`,
 	} {
 		got := decodeLines(t, Options{}, []string{"{" + in + "}"})[0]

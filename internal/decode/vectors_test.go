@@ -337,3 +337,54 @@ func TestEncodeVectors(t *testing.T) {
 		}
 	}
 }
+
+// TestEncodeMaxPayload encodes the packets of which the vectors have the fragments too, for the
+// size of payload that those were made for: all but the tag is the same.
+func TestEncodeMaxPayload(t *testing.T) {
+	text, in := vectors(t, "../../lowpan/testdata/frag.jsonl")
+	n := 0
+	for i, v := range in {
+		if v["max_payload"] == nil {
+			continue
+		}
+		n++
+		var out bytes.Buffer
+		e := NewEncoder(&out, Options{})
+		if err := e.Read(context.Background(), strings.NewReader(text[i])); err != nil {
+			t.Fatal(err)
+		}
+		e.Flush()
+		got := parseLines(t, out.String(), 1)[0]
+		if got["compressed_hex"] != v["compressed_hex"] {
+			t.Errorf("%v: %v, want %v", v["id"], got["compressed_hex"], v["compressed_hex"])
+		}
+		want := v["payloads"].([]any)
+		frames, _ := got["frames"].([]any)
+		if len(frames) != len(want) {
+			t.Fatalf("%v: %d frames, want %d: %v", v["id"], len(frames), len(want), got["error"])
+		}
+		const header, tagAt = 2 * 9, 2 * 2
+		for k, f := range frames {
+			p, w := f.(string)[header:], want[k].(string)
+			if p[:tagAt] != w[:tagAt] || p[tagAt+4:] != w[tagAt+4:] {
+				t.Errorf("%v: fragment %d: %s, want %s", v["id"], k, p, w)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no vector has a size")
+	}
+
+	for size, want := range map[string]string{"0": "max_payload: less than a byte", "5": "datagram_too_long"} {
+		var out bytes.Buffer
+		e := NewEncoder(&out, Options{})
+		line := fmt.Sprintf(`{"l2_src":"1234","l2_dst":"5678","max_payload":%s,"ipv6_hex":"%v"}`, size, in[6]["ipv6_hex"])
+		if err := e.Read(context.Background(), strings.NewReader(line)); err != nil {
+			t.Fatal(err)
+		}
+		e.Flush()
+		if got := parseLines(t, out.String(), 1)[0]; got["error"] != want {
+			t.Errorf("%s: %v, want %v", size, got["error"], want)
+		}
+	}
+}
