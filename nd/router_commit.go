@@ -20,6 +20,7 @@ const (
 // An uncommitted answer waits for what it tells of to be written.
 type uncommitted struct {
 	ticket   uint64
+	addr     netip.Addr // that was registered
 	until    time.Time
 	message  []byte // with room for the header
 	src, dst netip.Addr
@@ -27,23 +28,40 @@ type uncommitted struct {
 	ll       ipv6.LinkAddr
 }
 
-// confirm sends the answer to a registration that was taken, changed or ended once that is
-// written. The error says that too many wait; the node will ask again.
-func (r *Router) confirm(now time.Time, b []byte, src, dst netip.Addr, hops uint8, ll ipv6.LinkAddr) error {
-	if len(r.uncommitted) >= maxUncommitted {
+// confirm sends the answer to a registration of addr once what was taken, changed or ended is
+// written; a refusal at once, but not before an answer to the same node about addr that waits.
+// The error says that too many wait; the node will ask again.
+func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src, dst netip.Addr, hops uint8, ll ipv6.LinkAddr) error {
+	u := uncommitted{addr: addr, until: now.Add(maxCommitTime)}
+	for i := range r.uncommitted {
+		if w := &r.uncommitted[i]; s != StatusSuccess && w.addr == addr && w.ll == ll {
+			u.ticket, u.until = w.ticket, w.until
+		}
+	}
+	waits := u.ticket != 0 || s == StatusSuccess && r.cfg.Commit != nil
+	if waits && len(r.uncommitted) >= maxUncommitted {
 		return DropTableFull
 	}
-	var ticket uint64
-	if r.cfg.Commit != nil {
-		ticket = r.cfg.Commit()
+	if waits && u.ticket == 0 {
+		u.ticket = r.cfg.Commit()
 	}
-	if ticket == 0 {
+	if u.ticket == 0 {
 		r.send(now, b, src, dst, hops, ll)
 		return nil
 	}
 	r.buf = b
-	r.uncommitted = append(r.uncommitted, uncommitted{ticket, now.Add(maxCommitTime), slices.Clone(b), src, dst, hops, ll})
+	u.message, u.src, u.dst, u.hops, u.ll = slices.Clone(b), src, dst, hops, ll
+	i := len(r.uncommitted) // the place behind those of its ticket
+	for i > 0 && r.uncommitted[i-1].ticket > u.ticket {
+		i--
+	}
+	r.uncommitted = slices.Insert(r.uncommitted, i, u)
 	return nil
+}
+
+// unconfirm has no node told that addr is registered which is not any more.
+func (r *Router) unconfirm(addr netip.Addr) {
+	r.uncommitted = slices.DeleteFunc(r.uncommitted, func(u uncommitted) bool { return u.addr == addr })
 }
 
 // Committed says that what RouterConfig.Commit returned ticket for is written, and all

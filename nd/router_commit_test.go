@@ -56,6 +56,30 @@ func TestCommit(t *testing.T) {
 	told()
 
 	rovr, _ := ROVRFrom(eui(b))
+	register(a, 1, 10)
+	if !w.r.Revoke(w.now, addr("fd00:1::a:1"), StatusDuplicate) {
+		t.Error("not registered")
+	}
+	told(StatusDuplicate)
+	w.r.Committed(w.now, 4) // not that it is registered, after that
+	told()
+	// A refusal comes behind what the node is told of the address before.
+	stale := func(tid uint8) {
+		t.Helper()
+		p := ns("fe80::1:1", "fe80::1", "fd00:1::a:3", sllao(a), aro(Registration{T: true, TID: tid, Lifetime: 10}, eui(a)...))
+		if err := w.r.HandlePacket(w.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(a)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stale(10)
+	register(a, 2, 10)
+	stale(9)
+	told()
+	w.r.Committed(w.now, 5)
+	told(StatusSuccess, StatusMoved)
+	w.r.Committed(w.now, 6)
+	told(StatusSuccess)
+
 	dar, err := DuplicateAddress{Lifetime: 10, ROVR: rovr, Addr: addr("fd00:1::b")}.AppendBinary(begin(nil))
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +88,7 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	told()
-	w.r.Committed(w.now, 4)
+	w.r.Committed(w.now, 7)
 	told(StatusSuccess)
 
 	register(a, 1, 10)
@@ -76,7 +100,7 @@ func TestCommit(t *testing.T) {
 	told()
 	w.r.Advance(begin.Add(maxCommitTime))
 	told(StatusSuccess)
-	w.r.Committed(w.now, 5) // late
+	w.r.Committed(w.now, 8) // late
 	told()
 
 	for range maxUncommitted {

@@ -64,11 +64,7 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 	na := NeighborAdvertisement{Router: true, Solicited: true, Target: msg.Target}
 	b, _ := na.AppendBinary(begin(r.buf[:0]))
 	b, _ = aro.AppendBinary(b)
-	if status == StatusSuccess {
-		return r.confirm(now, b, p.Dst(), dst, hopLimit, ll)
-	}
-	r.send(now, b, p.Dst(), dst, hopLimit, ll)
-	return nil
+	return r.confirm(now, addr, status, b, p.Dst(), dst, hopLimit, ll)
 }
 
 // register does what a registration asks for and returns its status. lifetime is in units
@@ -218,12 +214,8 @@ func (r *Router) handleDAR(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if !r.isOurs(from) {
 		from = r.abroAddr()
 	}
-	if msg.Status == StatusSuccess {
-		if err := r.confirm(now, b, from, src, multihopHopLimit, ll); err != nil {
-			return err
-		}
-	} else {
-		r.send(now, b, from, src, multihopHopLimit, ll)
+	if err := r.confirm(now, msg.Addr, msg.Status, b, from, src, multihopHopLimit, ll); err != nil {
+		return err
 	}
 	r.stats.DAC++
 	return nil
