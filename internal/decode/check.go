@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"border-router/ipv6"
+	"border-router/mld"
 	"border-router/nd"
 )
 
@@ -20,7 +21,8 @@ const (
 
 // check says whether b is an IPv6 packet that a node would take: whole, with a right
 // transport checksum, of neighbor discovery only what RFC 4861 sections 6.1, 7.1 and 8.1
-// accept, and no source route that RFC 6554 section 4.2 refuses.
+// accept, of MLD what RFC 9777 sections 6.2 and 7.4 do, and no source route that RFC 6554
+// section 4.2 refuses. A packet on a source route is judged as its last node would.
 func check(b []byte) error {
 	p, err := ipv6.Parse(b)
 	if err != nil {
@@ -29,10 +31,11 @@ func check(b []byte) error {
 	if len(p) != len(b) {
 		return errLength
 	}
-	if err := ipv6.CheckTransport(p); err != nil {
+	if err := checkRouting(p); err != nil {
 		return err
 	}
-	if err := checkRouting(p); err != nil {
+	p = arrived(p)
+	if err := ipv6.CheckTransport(p); err != nil {
 		return err
 	}
 	proto, off, err := ipv6.UpperLayer(p)
@@ -43,6 +46,8 @@ func check(b []byte) error {
 		return nil
 	}
 	switch p[off] {
+	case ipv6.ICMPMLDQuery, ipv6.ICMPMLDReport, ipv6.ICMPMLDDone, ipv6.ICMPMLDv2Report:
+		_, err = mld.Check(p)
 	case 133:
 		_, err = nd.CheckRouterSolicitation(p)
 	case 134:
@@ -57,38 +62,59 @@ func check(b []byte) error {
 	return err
 }
 
-// checkRouting checks a routing header of type 3.
-func checkRouting(p ipv6.Packet) error {
+// routingHeader returns where in p a routing header of type 3 is, if there is a whole one.
+func routingHeader(p ipv6.Packet) (start, end int, ok bool) {
 	next, off := p.NextHeader(), ipv6.HeaderLen
 	for range 8 {
 		if off+8 > len(p) {
-			return nil
+			return 0, 0, false
 		}
 		n := 8 * (1 + int(p[off+1]))
 		switch next {
 		case ipv6.ProtoHopByHop, ipv6.ProtoDstOpts:
 		case ipv6.ProtoRouting:
-			if off+n > len(p) || p[off+2] != 3 {
-				return nil
-			}
-			list, ok := sourceRoute(p[off:off+n], p.Dst16())
-			if !ok || int(p[off+3]) > len(list) {
-				return errRouting
-			}
-			dst := p.Dst16()
-			for i, a := range list {
-				// "Multicast addresses MUST NOT appear", nor may one come twice.
-				if a[0] == 0xff || dst[0] == 0xff || slices.Contains(list[:i], a) {
-					return errRouting
-				}
-			}
-			return nil
+			return off, off + n, off+n <= len(p) && p[off+2] == 3
 		default:
-			return nil
+			return 0, 0, false
 		}
 		next, off = p[off], off+n
 	}
+	return 0, 0, false
+}
+
+// checkRouting checks a routing header of type 3.
+func checkRouting(p ipv6.Packet) error {
+	start, end, ok := routingHeader(p)
+	if !ok {
+		return nil
+	}
+	list, ok := sourceRoute(p[start:end], p.Dst16())
+	if !ok || int(p[start+3]) > len(list) {
+		return errRouting
+	}
+	dst := p.Dst16()
+	for i, a := range list {
+		// "Multicast addresses MUST NOT appear", nor may one come twice.
+		if a[0] == 0xff || dst[0] == 0xff || slices.Contains(list[:i], a) {
+			return errRouting
+		}
+	}
 	return nil
+}
+
+// arrived returns p as it is at the end of its source route, which has been checked: p itself
+// where there is none, else a copy. The checksum is that of the last address (RFC 8200
+// section 8.1).
+func arrived(p ipv6.Packet) ipv6.Packet {
+	start, end, ok := routingHeader(p)
+	if !ok || p[start+3] == 0 {
+		return p
+	}
+	list, _ := sourceRoute(p[start:end], p.Dst16())
+	p = slices.Clone(p)
+	copy(p[24:40], list[len(list)-1][:])
+	p[start+3] = 0
+	return p
 }
 
 // sourceRoute returns the addresses of the routing header h, of type 3 and as long as it

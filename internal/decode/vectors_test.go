@@ -278,6 +278,9 @@ func TestFieldVectors(t *testing.T) {
 		text, in := vectors(t, name)
 		for i, got := range decodeLines(t, Options{}, text) {
 			v := in[i]
+			if v["checksum_ok"] == true && got["ipv6_hex"] != v["ipv6_hex"] {
+				t.Errorf("%v: %v", v["id"], got["drop"])
+			}
 			fields := got["fields"].(map[string]any)
 			for k, w := range v["fields"].(map[string]any) {
 				if !same(fields[k], w) {
