@@ -278,6 +278,7 @@ func (r *Router) Advance(now time.Time) {
 func (r *Router) unregister(now time.Time, e *entry) {
 	addr := e.addr
 	r.log.LogAttrs(context.Background(), slog.LevelInfo, "node unregistered", slog.Any("addr", addr), slog.Any("lladdr", e.ll))
+	r.unconfirm(addr)
 	r.remove(now, e, DropUnreachable)
 	r.ev.Unregistered(now, addr)
 }

@@ -33,7 +33,6 @@ func (r *Router) Revoke(now time.Time, addr netip.Addr, status Status) bool {
 	ll := e.ll
 	aro := Registration{Status: status, ROVR: e.rovr, T: e.hasTID, TID: e.tid, R: e.hasTID}
 	r.stats.Conflicts++
-	r.unconfirm(addr)
 	r.unregister(now, e)
 	if ll.IsZero() {
 		return true // behind another router, which has nothing to ask it with
