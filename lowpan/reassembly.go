@@ -413,13 +413,11 @@ func hashAddr(a ipv6.LinkAddr, seed uint64) uint32 {
 	return uint32(hi ^ lo)
 }
 
-// mask returns the bits of word w that stand for the units first to first+n-1.
+// mask returns the bits of word w that stand for the units first to first+n-1, of which it
+// has at least one.
 func mask(w, first, n int) uint64 {
 	lo, hi := max(first-w*64, 0), min(first+n-w*64, 64)
-	if lo >= hi {
-		return 0
-	}
-	return ^uint64(0) >> (64 - (hi - lo)) << lo
+	return ^uint64(0) << (lo & 63) & (^uint64(0) >> ((64 - hi) & 63))
 }
 
 // overlaps reports whether any of n units from first on is in buf.
