@@ -36,6 +36,16 @@ type Contexts struct {
 	// it GHC is an unknown NHC id.
 	AcceptGHC bool
 
+	// SourceRoutes restores source routing headers (SRH-6LoRH, RFC 8138 section 5), as a router
+	// or root of an RPL domain has to that forwards what they say. Others must not: "the desired
+	// reaction for the non-RPL router is to drop the packet" (section 5.1).
+	SourceRoutes bool
+
+	// RPLOption is the type of the option that RPI-6LoRH stands for, "the RPI Option Type that
+	// is currently active" (RFC 9008 section 4.3): 0x23, or 0x63 as of RFC 6553 where the DODAG
+	// Configuration option does not have the flag for the former. Zero: 0x23.
+	RPLOption uint8
+
 	// Root is the address of the root of the RPL instance, to which IP-in-IP-6LoRH refers
 	// (RFC 8138 section 7). The zero Addr: there is none.
 	Root netip.Addr
@@ -57,8 +67,8 @@ type HeaderLimits struct {
 	// refused by [Contexts.Set], and [DropContext] where a datagram refers to them.
 	Contexts int
 
-	// Nested is how many IPv6 headers may be in a datagram, the outermost included. Default
-	// 4. Beyond: [DropNesting].
+	// Nested is how many IPv6 headers may be in a datagram, the outermost included, be they
+	// tunnels by LOWPAN_NHC or by IP-in-IP-6LoRH. Default 4. Beyond: [DropNesting].
 	Nested int
 
 	// Headers is how many headers LOWPAN_NHC, or 6LoRH, may stand for in a datagram. Default

@@ -15,8 +15,12 @@
 // beyond that, or with a reserved or unknown encoding, is dropped for a [Drop] of its own.
 //
 // Generic Header Compression of UDP, ICMPv6 and extension headers is used where
-// [CompressOptions] asks for it and accepted where [Contexts] says so. Behind the routing headers of RFC 8138, [Contexts.DecompressRouted] restores the packet that they
-// stand for, as far as that takes no router of RPL.
+// [CompressOptions] asks for it and accepted where [Contexts] says so.
+//
+// Behind the routing headers of RFC 8138, [Contexts.DecompressRouted] restores the packet that
+// they stand for: tunnels in tunnels, RPL options and, for a router of RPL alone, source routes.
+// [CompressOptions].RoutingHeaders is the other direction, and as far as it goes exact to the
+// byte.
 //
 // # Adaptation
 //
@@ -48,8 +52,9 @@
 //
 // LOWPAN_HC1 and HC2 (RFC 4944 section 10), which RFC 6282 replaced; mesh-under forwarding,
 // of which only the headers are decoded; LOWPAN_DFF; forwarding of single fragments (RFC
-// 8930, RFC 8931 section 6.1), for datagrams are forwarded whole; source routing headers.
-// Frames with them are classified by [Classify] and counted.
+// 8930, RFC 8931 section 6.1), for datagrams are forwarded whole. Frames with them are
+// classified by [Classify] and counted. Of RFC 8138: a compression reference by configuration
+// (section 5.4), forwarding by popping entries (section 5.5), and bitmaps of BIER.
 //
 // # RFCs
 //

@@ -84,11 +84,16 @@ func (i *Interface) input(now time.Time, f *ieee802154.RxFrame) Drop {
 	}
 	b := h.Payload
 	kind, mesh := Classify(b), false
+	if kind == DispatchPaging {
+		b = SkipPage0(b)
+		kind = Classify(b)
+	}
 	if kind == DispatchMesh || kind == DispatchBC0 {
 		var why Drop
 		if b, why = i.meshInput(now, b, &l); why != 0 {
 			return why
 		}
+		b = SkipPage0(b)
 		kind, mesh = Classify(b), true
 	}
 	var p ipv6.Packet

@@ -31,6 +31,14 @@ type CompressOptions struct {
 	// nothing is left: consumed is then the whole packet. Meant for a datagram that has to
 	// fit into one frame.
 	GHC bool
+
+	// RoutingHeaders encodes tunnels, the RPL option and the source routing header of RPL in
+	// front of LOWPAN_IPHC (6LoRH, RFC 8138), for receivers that know it: "all nodes, or no nodes
+	// at all" of a network (section 8). For dst not to be allocated anew it then takes room for
+	// twice the packet.
+	RoutingHeaders bool
+
+	outer int // tunnels that are encoded already
 }
 
 const (
@@ -59,6 +67,9 @@ func (c *Contexts) compressHeaders(dst []byte, p ipv6.Packet, l *Link, use uint1
 	}
 	if int(binary.BigEndian.Uint16(p[4:]))+ipv6.HeaderLen != len(p) {
 		return dst, 0, DropLength
+	}
+	if o.RoutingHeaders {
+		return c.compressRouted(dst, p, l, use, o)
 	}
 	if o.NoContexts {
 		use = 0
@@ -116,7 +127,7 @@ func planNHC(proto uint8, h []byte, headers int, o *CompressOptions) (nhcKind, e
 			return nhcIsExt, x
 		}
 	case ipv6.ProtoIPv6:
-		if o.PlainExtHeaders || headers > maxNHCHeaders || len(h) < ipv6.HeaderLen || h[0]>>4 != 6 {
+		if o.PlainExtHeaders || headers > maxNHCHeaders || o.outer == maxNested-1 || len(h) < ipv6.HeaderLen || h[0]>>4 != 6 {
 			break
 		}
 		if int(binary.BigEndian.Uint16(h[4:]))+ipv6.HeaderLen == len(h) {
@@ -151,7 +162,7 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			h := p[off : off+x.size]
 			off += x.size
 			next, nx := planNHC(h[0], p[off:], headers, o)
-			if next == nhcIsIPv6 && nested == maxNested {
+			if next == nhcIsIPv6 && nested+o.outer == maxNested {
 				next = nhcNone
 			}
 			next = icmpByGHC(next, h[0], p, base, off, o)
@@ -186,7 +197,7 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			nested++
 			off += ipv6.HeaderLen
 			next, nx := planNHC(h[6], p[off:], headers, o)
-			if next == nhcIsIPv6 && nested == maxNested {
+			if next == nhcIsIPv6 && nested+o.outer == maxNested {
 				next = nhcNone
 			}
 			next = icmpByGHC(next, h[6], p, base, off, o)

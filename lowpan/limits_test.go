@@ -45,6 +45,9 @@ func TestLimits(t *testing.T) {
 		{"headers", Limits{Headers: HeaderLimits{Headers: 1}}, [][]byte{nhc("e7 06 010400000000" + "e6 3b 06 010400000000")}, DropNesting, 1},
 		{"headers, default", Limits{}, [][]byte{nhc(repeatHex("e700", maxNHCHeaders) + "e600")}, DropNesting, 1},
 		{"routing headers", Limits{Headers: HeaderLimits{Headers: 1}}, [][]byte{macFrame(fromB, 1, hexOf("f1 a0 77 a0 77 7b333b"))}, DropNesting, 1},
+		{"tunnels of routing headers", Limits{Headers: HeaderLimits{Nested: 2}}, [][]byte{macFrame(fromB, 1, hexOf("f1 a1 06 40 a1 06 40 7b333b"))}, DropNesting, 1},
+		{"tunnels of routing headers, default", Limits{}, [][]byte{macFrame(fromB, 1, hexOf("f1 a1 06 40 a1 06 40 a1 06 40 a1 06 40 7b333b"))}, DropNesting, 1},
+		{"tunnels of both kinds", Limits{Headers: HeaderLimits{Nested: 3}}, [][]byte{macFrame(fromB, 1, hexOf("f1 a1 06 40 7e33 ee 7e33 ee 7b333b"))}, DropNesting, 1},
 		{"extension header", Limits{Headers: HeaderLimits{ExtHeader: 14}}, [][]byte{nhc(ext(14)), nhc(ext(15))}, DropExtHeaderLimit, 1},
 		{"contexts", Limits{Headers: HeaderLimits{Contexts: 1}}, [][]byte{macFrame(fromB, 1, hexOf("7b b7 11 3b")), macFrame(fromB, 1, hexOf("7b f7 11 3b"))}, DropContext, 2},
 	} {
@@ -56,6 +59,7 @@ func TestLimits(t *testing.T) {
 					t.Fatalf("context %d: %v", id, ok)
 				}
 			}
+			s.Contexts().Root = netip.MustParseAddr("fd00::1")
 			s.input(t, now, tc.frames...)
 			st := s.Stats()
 			if st.RxDrops[tc.want] != tc.n || st.FramesDropped() != tc.n {

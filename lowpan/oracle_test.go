@@ -43,7 +43,7 @@ func macFrame(l Link, seq byte, payload []byte) []byte {
 
 // tshark returns, for each case, the bytes that tshark restores, nil where it restores
 // none.
-func tshark(t *testing.T, path string, ctx *Contexts, cases []oracleCase) [][]byte {
+func tshark(t *testing.T, path string, ctx *Contexts, cases []oracleCase, more ...string) [][]byte {
 	t.Helper()
 	const linkTypeNoFCS = 230 // LINKTYPE_IEEE802_15_4_NOFCS
 	le := binary.LittleEndian
@@ -69,7 +69,7 @@ func tshark(t *testing.T, path string, ctx *Contexts, cases []oracleCase) [][]by
 			args = append(args, "-o", fmt.Sprintf("6lowpan.context%d:%v", id, x.Prefix))
 		}
 	}
-	cmd := exec.Command(path, args...)
+	cmd := exec.Command(path, append(args, more...)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

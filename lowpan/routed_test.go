@@ -44,8 +44,8 @@ func TestDecompressRouted(t *testing.T) {
 	}()
 	const rootHex = "fd000001000200030000000000000001"
 	// both is a tunnel of the root around the packet, with options in either.
-	both := func(outer, inner string) []byte {
-		p := with("", false, inner)
+	both := func(outer, option string) []byte {
+		p := with("", false, option)
 		b := append(hexOf("60000000 0000 29 3f"), hexOf(rootHex+dst)...)
 		if outer != "" {
 			b[6] = 0
@@ -77,7 +77,7 @@ func TestDecompressRouted(t *testing.T) {
 		{"two RPI of the inner packet", frame("a1 06 3f 82 05 1234 82 05 1234"), root, nil, Drop6LoRH},
 		{"tunnel without a hop limit", frame("a0 06"), root, nil, Drop6LoRH},
 		{"tunnel longer than an address", frame("b2 06 3f 20010db800000000000000000000009901"), root, nil, Drop6LoRH},
-		{"two tunnels", frame("a1 06 3f a1 06 3f"), root, nil, Drop6LoRH},
+		{"two tunnels", frame("a1 06 3f a1 06 3f"), root, ip6(41, 63, root.String(), inner.Dst().String(), both("", "")), 0},
 		{"two RPI", frame("82 05 1234 82 05 1234"), root, nil, Drop6LoRH},
 		{"source route", frame("80 00 01"), root, nil, DropSourceRoute},
 		{"unknown critical", frame("80 07"), root, nil, Drop6LoRH},
@@ -85,7 +85,16 @@ func TestDecompressRouted(t *testing.T) {
 		{"cut short", frame("80 05 1e 1234")[:5], root, nil, DropTruncated},
 		{"nothing behind", []byte{Page1}, root, nil, DropTruncated},
 		{"not IPHC", append([]byte{Page1, 0x41}, inner...), root, nil, DropDispatch},
-		{"another page behind Page 1", append([]byte{Page1, 0xf0}, iphc...), root, nil, DropPaging},
+		{"Page 0 behind Page 1", append([]byte{Page1, 0xf0}, iphc...), root, inner, 0},
+		{"Page 0 behind routing headers", append(hexOf("f1 80 05 1e 1234 f0"), iphc...), root, with("", false, "23 04 00 1e 1234"), 0},
+		{"Page 0, uncompressed", append([]byte{0xf0, 0x41}, inner...), root, inner, 0},
+		{"Page 0, uncompressed, behind routing headers", append(hexOf("f1 80 05 1e 1234 f0 41"), inner...), root, with("", false, "23 04 00 1e 1234"), 0},
+		{"Page 0 at the beginning", append([]byte{0xf0, 0xf0}, iphc...), root, inner, 0},
+		{"Page 0, then Page 1", append(hexOf("f0 f1 80 05 1e 1234 f1"), iphc...), root, with("", false, "23 04 00 1e 1234"), 0},
+		{"a routing header in Page 0", append(hexOf("f1 f0 80 05 1e 1234"), iphc...), root, nil, DropMesh},
+		{"a fragment in Page 0 behind Page 1", append(hexOf("f1 f0 c000 0001"), iphc...), root, nil, DropDispatch},
+		{"another page behind Page 1", append([]byte{Page1, 0xf2}, iphc...), root, nil, DropPaging},
+		{"another page behind Page 0", append([]byte{0xf0, 0xff}, iphc...), root, nil, DropPaging},
 		{"another page", append([]byte{0xf2}, iphc...), root, nil, DropPaging},
 		{"empty", nil, root, nil, DropTruncated},
 	} {

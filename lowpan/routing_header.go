@@ -2,9 +2,11 @@ package lowpan
 
 import "encoding/binary"
 
-// Page1 is the page switch (RFC 8025) that stands in front of routing headers; IPHC follows
-// the last of them in the same page.
-const Page1 = 0xf1
+// Page switches (RFC 8025 section 3).
+const (
+	Page0 = 0xf0 // to what RFC 4944 and RFC 6282 define: the default
+	Page1 = 0xf1 // stands in front of routing headers; IPHC follows the last of them in the same page
+)
 
 // A RoutingHeader is a 6LoWPAN Routing Header (RFC 8138 section 4), found behind [Page1]:
 //

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -20,7 +19,7 @@ func (a *app) decodeCmd() *cobra.Command {
 		file     string
 		contexts []string
 		key, pan string
-		root     string
+		rpl      rplFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "decode [flags] [FILE...]",
@@ -33,7 +32,8 @@ standard input, and tells for each by its first bytes what it is:
   hexadecimal   lines with one frame each, without FCS
   JSON          lines with one object each, which stand for themselves: frame_hex (has_fcs),
                 frames, or udp_payload_hex (ZEP); or l2_src, l2_dst, pan and payload_hex,
-                compressed_hex or payloads. contexts, key and src_ext go with any of them
+                compressed_hex or payloads. contexts, key, src_ext, root and rpl_option go with
+                any of them
 
 For each packet or line it prints one line of JSON, in order: ipv6_hex, or null and in drop
 why nothing is delivered; mac, the header of the frame; fields, named as in Wireshark.
@@ -48,7 +48,7 @@ the exit status is 1 at the end.`,
 			if err := exclusive(cmd, "tree", "write"); err != nil {
 				return err
 			}
-			if err := codecOptions(cmd, &opt, contexts, pan); err != nil {
+			if err := codecOptions(cmd, &opt, contexts, pan, rpl); err != nil {
 				return err
 			}
 			opt.OnlyPAN = pan != ""
@@ -58,13 +58,6 @@ the exit status is 1 at the end.`,
 					return usageError(cmd, fmt.Errorf("--key: %w", err))
 				}
 				opt.Key = k
-			}
-			if root != "" {
-				r, err := netip.ParseAddr(root)
-				if err != nil || !r.Is6() {
-					return usageError(cmd, fmt.Errorf("--root %q: want an IPv6 address", root))
-				}
-				opt.Contexts.Root = r
 			}
 			w, closeFile := a.out, func() error { return nil }
 			switch {
@@ -105,24 +98,28 @@ the exit status is 1 at the end.`,
 	f := cmd.Flags()
 	f.BoolVar(&tree, "tree", false, "print every layer as text")
 	f.StringVarP(&file, "write", "w", "", "write the IPv6 packets to `FILE` as pcapng; - is the standard output")
-	codecFlags(cmd, &contexts, &pan, &opt.GHC, "only frames of this PAN, and that of lines that name none, a `HEX` number")
+	codecFlags(cmd, &contexts, &pan, &opt.GHC, &rpl, "only frames of this PAN, and that of lines that name none, a `HEX` number")
 	f.StringVar(&key, "key", "", "of MAC security, 16 bytes in `HEX`")
-	f.StringVar(&root, "root", "", "address of the RPL root, to which tunnels refer (RFC 8138), an `ADDRESS`")
 	f.Uint16Var(&opt.ZEPPort, "zep-port", decode.DefaultZEPPort, "UDP `PORT` of ZEP")
 	f.BoolVar(&opt.AnyFCS, "any-fcs", false, "decode frames whose FCS is wrong too, as of sniffers that put the signal strength there")
 	return cmd
 }
 
+// rplFlags are those of the RPL instance.
+type rplFlags struct{ root, option string }
+
 // codecFlags adds the flags that decode and encode have in common.
-func codecFlags(cmd *cobra.Command, contexts *[]string, pan *string, ghc *bool, panUsage string) {
+func codecFlags(cmd *cobra.Command, contexts *[]string, pan *string, ghc *bool, rpl *rplFlags, panUsage string) {
 	f := cmd.Flags()
 	f.StringArrayVar(contexts, "context", nil, "compression context, as `ID=PREFIX/LEN`; may be given several times")
 	f.StringVar(pan, "pan", "", panUsage)
 	f.BoolVar(ghc, "ghc", false, "know generic header compression (RFC 7400)")
+	f.StringVar(&rpl.root, "root", "", "address of the RPL root, to which tunnels refer (RFC 8138), an `ADDRESS`")
+	f.StringVar(&rpl.option, "rpl-option", "23", "type of the RPL option, `HEX`: 23 (RFC 9008) or 63 (RFC 6553)")
 }
 
 // codecOptions puts what those flags say into opt.
-func codecOptions(cmd *cobra.Command, opt *decode.Options, contexts []string, pan string) error {
+func codecOptions(cmd *cobra.Command, opt *decode.Options, contexts []string, pan string, rpl rplFlags) error {
 	for _, s := range contexts {
 		if err := decode.ParseContext(&opt.Contexts, s); err != nil {
 			return usageError(cmd, fmt.Errorf("--context: %w", err))
@@ -135,6 +132,18 @@ func codecOptions(cmd *cobra.Command, opt *decode.Options, contexts []string, pa
 		}
 		opt.PAN = v
 	}
+	if rpl.root != "" {
+		root, err := decode.ParseRoot(rpl.root)
+		if err != nil {
+			return usageError(cmd, fmt.Errorf("--root %q: %w", rpl.root, err))
+		}
+		opt.Contexts.Root = root
+	}
+	option, err := decode.ParseRPLOption(rpl.option)
+	if err != nil {
+		return usageError(cmd, fmt.Errorf("--rpl-option %q: %w", rpl.option, err))
+	}
+	opt.Contexts.RPLOption = option
 	return nil
 }
 

@@ -11,6 +11,7 @@ func (a *app) encodeCmd() *cobra.Command {
 		opt      decode.Options
 		contexts []string
 		pan      string
+		rpl      rplFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "encode [flags] [FILE...]",
@@ -23,12 +24,16 @@ It reads lines of JSON from the files or the standard input:
 
 and prints a line for each, in order: frames, the whole frames without FCS, of which there
 are several where the packet needs fragments, and compressed_hex, the compressed packet
-without any. decode reads both. max_payload bounds what a frame carries, in bytes;
-checksum_elision and ghc, true or false, are as the flags.`,
+without any. decode reads both. With --6lorh, packets of an RPL domain have their tunnels, RPL
+option and source route in front of the compressed header, where --root and --rpl-option say
+what is not sent; those that would not come back to the byte are encoded as without.
+max_payload bounds what a frame carries, in bytes; checksum_elision, ghc and 6lorh, true or
+false, and root and rpl_option are as the flags.`,
 		Example: `  border-router encode --pan abcd --context 0=fd00::/64 packets.jsonl
+  border-router encode --6lorh --root fd00::1 packets.jsonl
   border-router encode packets.jsonl | border-router decode --context 0=fd00::/64`,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			if err := codecOptions(cmd, &opt, contexts, pan); err != nil {
+			if err := codecOptions(cmd, &opt, contexts, pan, rpl); err != nil {
 				return err
 			}
 			e := decode.NewEncoder(a.out, opt)
@@ -40,8 +45,9 @@ checksum_elision and ghc, true or false, are as the flags.`,
 		},
 	}
 	f := cmd.Flags()
-	codecFlags(cmd, &contexts, &pan, &opt.GHC, "PAN of lines that name none, a `HEX` number")
+	codecFlags(cmd, &contexts, &pan, &opt.GHC, &rpl, "PAN of lines that name none, a `HEX` number")
 	f.BoolVar(&opt.ChecksumElision, "checksum-elision", false, "leave out right UDP checksums (RFC 6282 section 4.3.2)")
 	f.BoolVar(&opt.PlainExtHeaders, "plain-ext-headers", false, "carry extension headers uncompressed, as for lwIP and Linux")
+	f.BoolVar(&opt.RoutingHeaders, "6lorh", false, "encode tunnels, the RPL option and source routes as routing headers (RFC 8138); a line can say \"6lorh\":true")
 	return cmd
 }

@@ -59,7 +59,7 @@ func NewDecoder(w io.Writer, opt Options) *Decoder {
 	if opt.ZEPPort == 0 {
 		opt.ZEPPort = DefaultZEPPort
 	}
-	opt.Contexts.AcceptGHC = opt.GHC
+	opt.Contexts.AcceptGHC, opt.Contexts.SourceRoutes = opt.GHC, true
 	d := &Decoder{opt: opt, pkt: make([]byte, 0, ipv6.MaxPacket), clock: time.Unix(0, 0)}
 	d.out = newOutput(w, opt.Format)
 	d.ctx = &d.opt.Contexts
@@ -129,14 +129,9 @@ func (d *Decoder) lineInput(l *line) error {
 			return err
 		}
 	}
-	d.own.AcceptGHC = d.opt.GHC || l.GHC
-	d.own.Root = d.opt.Contexts.Root
-	if l.Root.given() {
-		root, err := netip.ParseAddr(string(l.Root.s))
-		if err != nil {
-			return errors.New("root: no IPv6 address")
-		}
-		d.own.Root = root
+	d.own.AcceptGHC, d.own.SourceRoutes = d.opt.GHC || l.GHC, true
+	if err := l.rpl(&d.own, &d.opt.Contexts); err != nil {
+		return err
 	}
 	d.ctx = &d.own
 	key := d.opt.Key
@@ -456,20 +451,21 @@ func (d *Decoder) datagram(b []byte, l lowpan.Link, at *moment) {
 
 // unmesh takes the mesh addressing and broadcast headers off b, and their addresses into l.
 func unmesh(b []byte, l lowpan.Link) ([]byte, lowpan.Link, error) {
+	b = lowpan.SkipPage0(b)
 	if lowpan.Classify(b) == lowpan.DispatchMesh {
 		m, n, err := lowpan.ParseMeshHeader(b)
 		if err != nil {
 			return b, l, err
 		}
 		l.Src, l.Dst = m.Originator, m.Final
-		b = b[n:]
+		b = lowpan.SkipPage0(b[n:])
 	}
 	if lowpan.Classify(b) == lowpan.DispatchBC0 {
 		_, n, err := lowpan.ParseBC0Header(b)
 		if err != nil {
 			return b, l, err
 		}
-		b = b[n:]
+		b = lowpan.SkipPage0(b[n:])
 	}
 	return b, l, nil
 }

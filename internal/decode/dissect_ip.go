@@ -177,7 +177,11 @@ func (f *fields) options(b []byte) {
 			f.str("ipv6.opt.padn", "")
 		case t == 5 && len(v) == 2: // RFC 2711
 			f.num("ipv6.opt.router_alert", uint64(u16(v)))
-		case t == 0x63 && len(v) >= 4: // RFC 6553
+		case (t == 0x63 || t == 0x23) && len(v) >= 4: // RFC 6553, RFC 9008
+			if t == 0x23 { // to Wireshark up to 4.0
+				f.bytes("ipv6.opt.unknown", v)
+				f.remark("ipv6.opt.unknown_data.expert")
+			}
 			f.hex("ipv6.opt.rpl.flag", uint64(v[0]), 2)
 			f.bit("ipv6.opt.rpl.flag.o", v[0]&0x80 != 0)
 			f.bit("ipv6.opt.rpl.flag.r", v[0]&0x40 != 0)

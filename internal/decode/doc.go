@@ -20,6 +20,9 @@
 // Memory is bounded: a line has at most 1 MiB, a packet 256 KiB, and unfinished datagrams
 // are limited as in [lowpan.Limits].
 //
+// Source routes of RFC 8138 are restored: a capture is not of one node. What is elided for the
+// root of the RPL instance comes from [Options] or the line.
+//
 // It leaves out retransmissions (each copy of a frame is decoded), replay protection, and
 // IP fragments below ZEP, which is never fragmented.
 package decode

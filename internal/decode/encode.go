@@ -93,13 +93,16 @@ func (e *Encoder) line(n uint64, b []byte) error {
 	if err != nil {
 		return err
 	}
-	c := &e.opt.Contexts
+	c := &e.own
+	*c = e.opt.Contexts
 	if len(l.Contexts) > 0 {
-		c = &e.own
 		*c = lowpan.Contexts{}
 		if err := l.contexts(c); err != nil {
 			return err
 		}
+	}
+	if err := l.rpl(c, &e.opt.Contexts); err != nil {
+		return err
 	}
 	if !l.IPv6.ok {
 		return errors.New("nothing to encode: want ipv6_hex")
@@ -130,6 +133,7 @@ func (e *Encoder) line(n uint64, b []byte) error {
 	o := lowpan.CompressOptions{
 		ElideUDPChecksum: e.opt.ChecksumElision || l.ElideChecksum,
 		PlainExtHeaders:  e.opt.PlainExtHeaders,
+		RoutingHeaders:   e.opt.RoutingHeaders || l.RoutingHeaders,
 		GHC:              e.opt.GHC || l.GHC,
 	}
 	hdr, consumed, err := c.Compress(e.whole, p, link, o)

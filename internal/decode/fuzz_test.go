@@ -125,13 +125,19 @@ func FuzzEncode(f *testing.F) {
 	p, _ := hex.DecodeString(rsIPv6)
 	f.Add(p, uint64(0x0212740001020304), uint16(0xffff), false)
 	f.Add(append(bytes.Clone(p), make([]byte, 500)...), uint64(1), uint16(2), true)
+	for _, s := range routedPackets {
+		p, _ := hex.DecodeString(s)
+		f.Add(p, uint64(1), uint16(2), false)
+	}
 	f.Fuzz(func(t *testing.T, p []byte, src uint64, dst uint16, ghc bool) {
 		if len(p) >= 40 { // so that most are packets
 			p[0] = p[0]&15 | 0x60
 			binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
 		}
+		contexts := []any{map[string]any{"cid": 3, "prefix": "fe80::", "len": 10}}
+		routing, root := src&1 != 0, "2001:db8::1"
 		line, _ := json.Marshal(map[string]any{"ipv6_hex": hex.EncodeToString(p), "l2_src": digits(src, 16), "l2_dst": digits(uint64(dst), 4),
-			"ghc": ghc, "contexts": []any{map[string]any{"cid": 3, "prefix": "fe80::", "len": 10}}})
+			"ghc": ghc, "6lorh": routing, "root": root, "contexts": contexts})
 		var out bytes.Buffer
 		e := NewEncoder(&out, Options{ChecksumElision: true})
 		if err := e.Read(context.Background(), bytes.NewReader(line)); err != nil {
@@ -145,7 +151,7 @@ func FuzzEncode(f *testing.F) {
 			}
 			return
 		}
-		back, _ := json.Marshal(map[string]any{"frames": l["frames"], "ghc": ghc, "contexts": []any{map[string]any{"cid": 3, "prefix": "fe80::", "len": 10}}})
+		back, _ := json.Marshal(map[string]any{"frames": l["frames"], "ghc": ghc, "root": root, "contexts": contexts})
 		if got := decodeLines(t, Options{}, []string{string(back)})[0]; got["ipv6_hex"] != hex.EncodeToString(p) {
 			t.Fatalf("%x\n%v", p, got)
 		}

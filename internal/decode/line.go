@@ -38,11 +38,13 @@ type line struct {
 	SrcExt   addrText        `json:"src_ext"`
 	GHC      bool            `json:"ghc"`
 	Root     text            `json:"root"`
+	RPL      text            `json:"rpl_option"`
 	Src      text            `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
 	Dst      text            `json:"dst"`
 
-	ElideChecksum bool   `json:"checksum_elision"`
-	MaxPayload    number `json:"max_payload"` // of a MAC frame, in bytes
+	ElideChecksum  bool   `json:"checksum_elision"`
+	RoutingHeaders bool   `json:"6lorh"`
+	MaxPayload     number `json:"max_payload"` // of a MAC frame, in bytes
 }
 
 // A text is a string; ok is false where there is none, or null.
@@ -302,6 +304,22 @@ func (l *line) contexts(c *lowpan.Contexts) error {
 		p, err := parsePrefix(x.Prefix, n)
 		if err != nil || !c.Set(x.CID, lowpan.Context{Prefix: p, Compress: !x.Compress.ok || x.Compress.v}) {
 			return fmt.Errorf("contexts: %d=%s is none", x.CID, x.Prefix)
+		}
+	}
+	return nil
+}
+
+// rpl puts what the line says of the RPL instance into c, and what opt says otherwise.
+func (l *line) rpl(c, opt *lowpan.Contexts) (err error) {
+	c.Root, c.RPLOption = opt.Root, opt.RPLOption
+	if l.Root.given() {
+		if c.Root, err = ParseRoot(string(l.Root.s)); err != nil {
+			return fmt.Errorf("root: %w", err)
+		}
+	}
+	if l.RPL.given() {
+		if c.RPLOption, err = ParseRPLOption(string(l.RPL.s)); err != nil {
+			return fmt.Errorf("rpl_option: %w", err)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package decode
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ type Options struct {
 	// For Encode.
 	ChecksumElision bool // leave out UDP checksums
 	PlainExtHeaders bool // carry extension headers uncompressed
+	RoutingHeaders  bool // encode tunnels, options and source routes of RPL by RFC 8138
 }
 
 // A Format is what [Decoder.Read] writes.
@@ -70,6 +72,24 @@ func ParsePAN(s string) (uint16, error) {
 		return 0, fmt.Errorf("PAN %q: want up to four hexadecimal digits", s)
 	}
 	return uint16(v), nil
+}
+
+// ParseRoot reads the address of an RPL root.
+func ParseRoot(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || !a.Is6() {
+		return netip.Addr{}, errors.New("want an IPv6 address")
+	}
+	return a.WithZone(""), nil
+}
+
+// ParseRPLOption reads the type of the RPL option in hexadecimal, with or without 0x before it.
+func ParseRPLOption(s string) (uint8, error) {
+	v, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimPrefix(s, "0x"), "0X"), 16, 8)
+	if err != nil || v != 0x23 && v != 0x63 {
+		return 0, errors.New("want 23 (RFC 9008) or 63 (RFC 6553)")
+	}
+	return uint8(v), nil
 }
 
 var errHex = errors.New("no hexadecimal")

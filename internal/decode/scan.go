@@ -38,10 +38,12 @@ const (
 	seenSrcExt
 	seenGHC
 	seenRoot
+	seenRPL
 	seenSrc
 	seenDst
 	seenElide
 	seenMaxPayload
+	seenRouting
 )
 
 // scan fills l from b. It reports false, and l is to be reset, where b is not of the form
@@ -121,6 +123,8 @@ func (l *line) scan(b []byte) bool {
 			l.GHC, _, ok = s.truth()
 		case "root":
 			k, ok = seenRoot, s.textOrNull(&l.Root)
+		case "rpl_option":
+			k, ok = seenRPL, s.textOrNull(&l.RPL)
 		case "src":
 			k, ok = seenSrc, s.textOrNull(&l.Src)
 		case "dst":
@@ -128,6 +132,9 @@ func (l *line) scan(b []byte) bool {
 		case "checksum_elision":
 			k = seenElide
 			l.ElideChecksum, _, ok = s.truth()
+		case "6lorh":
+			k = seenRouting
+			l.RoutingHeaders, _, ok = s.truth()
 		default:
 			for _, c := range key {
 				if c >= 'A' && c <= 'Z' {

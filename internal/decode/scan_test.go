@@ -22,6 +22,8 @@ func TestScan(t *testing.T) {
 		{`{"pan":"0xabcd","contexts":[],"frames":["00","01"],"payloads":[ ]}`, true},
 		{`{"contexts":[{"cid":1,"prefix":"fd00::","len":48,"compress":false},{"prefix":"fd01::/64","cid":2}]}`, true},
 		{`{"pan":null,"contexts":null,"frames":null,"key":null,"root":"fd00::1"}`, true},
+		{`{"6lorh":true,"rpl_option":"63"}`, true},
+		{`{"6LoRH":true,"rpl_option":99}`, false},
 		{`{"frames":["00",null]}`, true},
 		{`{"note":"tab\t","other":true}`, true},
 

@@ -222,11 +222,15 @@ func (f *fields) lowpanLayers(b []byte) {
 			return
 		case lowpan.DispatchPaging:
 			f.layer(0, "6LoWPAN page "+strconv.Itoa(int(b[0]&15)))
-			if b[0] != lowpan.Page1 {
+			switch b[0] {
+			case lowpan.Page0:
+				b = b[1:]
+			case lowpan.Page1:
+				b = f.routingHeaders(b[1:])
+			default:
 				f.bytes("6lowpan.data", b[1:])
 				return
 			}
-			b = f.routingHeaders(b[1:])
 		case lowpan.DispatchIPv6:
 			f.layer(0, "6LoWPAN uncompressed IPv6")
 			return
@@ -245,17 +249,38 @@ func (f *fields) routingHeaders(b []byte) []byte {
 		if err != nil {
 			return nil
 		}
-		kind := "critical"
-		if h.Elective {
-			kind = "elective"
+		rpi, isRPI := h.RPI()
+		limit, addr, isTunnel := h.Encapsulator()
+		count, size := h.Hops()
+		switch {
+		case count > 0:
+			f.layer(0, fmt.Sprintf("6LoWPAN SRH-6LoRH, addresses of %d bytes", size))
+			f.num("6lowpan.rhtype", uint64(h.Type))
+			f.num("6lowpan.HopNuevo", uint64(h.TSE))
+			for k := range count {
+				f.bytes("6lowpan.6lorh.hop", h.Data[k*size:(k+1)*size])
+			}
+		case isRPI:
+			f.layer(0, "6LoWPAN RPI-6LoRH")
+			f.num("6lowpan.rhtype", uint64(h.Type))
+			f.bit("6lowpan.6loRH.bitO", rpi.Down)
+			f.bit("6lowpan.6loRH.bitR", rpi.RankError)
+			f.bit("6lowpan.6loRH.bitF", rpi.ForwardError)
+			f.num("6lowpan.rpl.instance", uint64(rpi.Instance))
+			f.num("6lowpan.sender.rank", uint64(rpi.SenderRank))
+		case isTunnel:
+			f.layer(0, "6LoWPAN IP-in-IP-6LoRH")
+			f.num("6lowpan.rhtype", uint64(h.Type))
+			f.num("6lowpan.rhhop.limit", uint64(limit))
+			if len(addr) > 0 {
+				f.bytes("6lowpan.6lorh.encapsulator", addr)
+			}
+		default: // a critical one would not have parsed
+			f.layer(0, "6LoWPAN 6LoRH, elective")
+			f.num("6lowpan.rhtype", uint64(h.Type))
+			f.num("6lowpan.rhElength", uint64(len(h.Data)))
+			f.bytes("6lowpan.6lorh.data", h.Data)
 		}
-		f.layer(0, "6LoWPAN routing header, "+kind)
-		f.num("6lowpan.6lorhe.type", uint64(h.Type))
-		if p, ok := h.RPI(); ok {
-			f.num("6lowpan.rpl.instance", uint64(p.Instance))
-			f.num("6lowpan.rpl.sender_rank", uint64(p.SenderRank))
-		}
-		f.bytes("6lowpan.6lorhe.data", b[2:n])
 		b = b[n:]
 	}
 	return b
