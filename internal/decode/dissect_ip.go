@@ -87,11 +87,11 @@ func (f *fields) chain(p []byte, next uint8, off, depth, layer int) {
 			case ipv6.ProtoHopByHop:
 				f.layer(layer+1, "Hop-by-hop options")
 				f.extension("ipv6.hopopts", b)
-				f.options(b[2:])
+				f.options(next, b[2:])
 			case ipv6.ProtoDstOpts:
 				f.layer(layer+1, "Destination options")
 				f.extension("ipv6.dstopts", b)
-				f.options(b[2:])
+				f.options(next, b[2:])
 			case ipv6.ProtoRouting:
 				f.layer(layer+1, "Routing header")
 				f.extension("ipv6.routing", b)
@@ -112,12 +112,12 @@ func (f *fields) chain(p []byte, next uint8, off, depth, layer int) {
 			f.layer(layer+1, "Fragment header")
 			w := u16(b[2:])
 			f.num("ipv6.fraghdr.nxt", uint64(b[0]))
-			f.hex("ipv6.fraghdr.reserved_octet", uint64(b[1]), 4)
+			f.hex("ipv6.fraghdr.reserved_octet", uint64(b[1]), 2)
 			f.num("ipv6.fraghdr.offset", uint64(w>>3))
 			f.num("ipv6.fraghdr.reserved_bits", uint64(w>>1&3))
 			f.bit("ipv6.fraghdr.more", w&1 != 0)
 			f.hex("ipv6.fraghdr.ident", uint64(u32(b[4:])), 8)
-			if w>>3 != 0 {
+			if w&^6 != 0 {
 				f.bytes("data.data", b[8:])
 				return
 			}
@@ -153,55 +153,149 @@ func (f *fields) extension(name string, b []byte) {
 	f.num(name+".len_oct", uint64(len(b)))
 }
 
+// Options of RFC 8200 section 4.2 by type.
+const (
+	optTunnelLimit = 0x04 // RFC 2473 section 4.1.1
+	optRouterAlert = 0x05 // RFC 2711
+	optRPL         = 0x63 // RFC 6553
+	optRPL9008     = 0x23 // RFC 9008 section 4.1
+	optMPL         = 0x6d // RFC 7731
+	optJumbo       = 0xc2 // RFC 2675
+	optHomeAddress = 0xc9 // RFC 6275 section 6.3
+)
+
 // options adds the options of a hop-by-hop or destination options header.
-func (f *fields) options(b []byte) {
+func (f *fields) options(header uint8, b []byte) {
 	for len(b) > 0 {
 		t := b[0]
 		f.hex("ipv6.opt.type", uint64(t), 2)
-		f.num("ipv6.opt.type.action", uint64(t>>6))
-		f.num("ipv6.opt.type.change", uint64(t>>5&1))
-		f.hex("ipv6.opt.type.rest", uint64(t&0x1f), 2)
 		if t == ipv6.OptPad1 {
 			f.str("ipv6.opt.pad1", "")
 			b = b[1:]
 			continue
 		}
+		f.num("ipv6.opt.type.action", uint64(t>>6))
+		f.num("ipv6.opt.type.change", uint64(t>>5&1))
+		f.hex("ipv6.opt.type.rest", uint64(t&0x1f), 2)
 		if len(b) < 2 || len(b) < 2+int(b[1]) {
 			return
 		}
 		v := b[2 : 2+int(b[1])]
 		f.num("ipv6.opt.length", uint64(b[1]))
 		b = b[2+len(v):]
-		switch {
-		case t == 1:
-			f.str("ipv6.opt.padn", "")
-		case t == 5 && len(v) == 2: // RFC 2711
-			f.num("ipv6.opt.router_alert", uint64(u16(v)))
-		case (t == 0x63 || t == 0x23) && len(v) >= 4: // RFC 6553, RFC 9008
-			if t == 0x23 { // to Wireshark up to 4.0
-				f.bytes("ipv6.opt.unknown", v)
-				f.remark("ipv6.opt.unknown_data.expert")
-			}
-			f.hex("ipv6.opt.rpl.flag", uint64(v[0]), 2)
-			f.bit("ipv6.opt.rpl.flag.o", v[0]&0x80 != 0)
-			f.bit("ipv6.opt.rpl.flag.r", v[0]&0x40 != 0)
-			f.bit("ipv6.opt.rpl.flag.f", v[0]&0x20 != 0)
-			f.hex("ipv6.opt.rpl.flag.rsv", uint64(v[0]&0x1f), 2)
-			f.hex("ipv6.opt.rpl.instance_id", uint64(v[1]), 2)
-			f.hex("ipv6.opt.rpl.sender_rank", uint64(u16(v[2:])), 4)
-		default:
+		place := header // where the option belongs
+		switch t {
+		case optRouterAlert, optRPL, optMPL, optJumbo:
+			place = ipv6.ProtoHopByHop
+		case optTunnelLimit, optHomeAddress:
+			place = ipv6.ProtoDstOpts
+		}
+		if place != header {
+			f.remark("ipv6.opt.header_mismatch")
+		}
+		f.option(t, v)
+	}
+}
+
+// option adds the value v of an option.
+func (f *fields) option(t uint8, v []byte) {
+	var rest []byte
+	switch {
+	case t == ipv6.OptPadN:
+		f.bytes("ipv6.opt.padn", v)
+	case t == optTunnelLimit && len(v) >= 1:
+		f.num("ipv6.opt.tel", uint64(v[0]))
+		rest = v[1:]
+	case t == optRouterAlert && len(v) >= 2:
+		f.num("ipv6.opt.router_alert", uint64(u16(v)))
+		rest = v[2:]
+	case (t == optRPL || t == optRPL9008) && len(v) >= 4:
+		if t == optRPL9008 { // to Wireshark up to 4.0
 			f.bytes("ipv6.opt.unknown", v)
 			f.remark("ipv6.opt.unknown_data.expert")
 		}
+		f.hex("ipv6.opt.rpl.flag", uint64(v[0]), 2)
+		f.bit("ipv6.opt.rpl.flag.o", v[0]&0x80 != 0)
+		f.bit("ipv6.opt.rpl.flag.r", v[0]&0x40 != 0)
+		f.bit("ipv6.opt.rpl.flag.f", v[0]&0x20 != 0)
+		f.hex("ipv6.opt.rpl.flag.rsv", uint64(v[0]&0x1f), 2)
+		f.hex("ipv6.opt.rpl.instance_id", uint64(v[1]), 2)
+		f.hex("ipv6.opt.rpl.sender_rank", uint64(u16(v[2:])), 4)
+		if t == optRPL {
+			rest = v[4:]
+		}
+	case t == optMPL && len(v) >= 2 && len(v)-2 >= mplSeedLen[v[0]>>6]:
+		n := 2 + mplSeedLen[v[0]>>6]
+		f.hex("ipv6.opt.mpl.flag", uint64(v[0]), 2)
+		f.num("ipv6.opt.mpl.flag.s", uint64(v[0]>>6))
+		f.bit("ipv6.opt.mpl.flag.m", v[0]&0x20 != 0)
+		f.bit("ipv6.opt.mpl.flag.v", v[0]&0x10 != 0)
+		f.hex("ipv6.opt.mpl.flag.rsv", uint64(v[0]&15), 2)
+		f.hex("ipv6.opt.mpl.sequence", uint64(v[1]), 2)
+		if n > 2 {
+			f.bytes("ipv6.opt.mpl.seed_id", v[2:n])
+		} else {
+			f.remark("ipv6.opt.mpl.ipv6_src_seed_id")
+		}
+		rest = v[n:]
+	case t == optJumbo && len(v) >= 4:
+		f.num("ipv6.opt.jumbo", uint64(u32(v)))
+		f.remark("ipv6.opt.jumbo.prohibited") // beside a payload length
+		rest = v[4:]
+	case t == optHomeAddress && len(v) >= 16:
+		f.addr("ipv6.opt.mipv6.home_address", v[:16])
+		rest = v[16:]
+	case t&0x1f == 0x1e: // RFC 4727 section 3.3
+		f.bytes("ipv6.opt.experimental", v)
+	default:
+		f.bytes("ipv6.opt.unknown", v)
+		f.remark("ipv6.opt.unknown_data.expert")
+	}
+	if len(rest) > 0 {
+		f.bytes("ipv6.opt_unknown_data", rest)
+		f.remark("ipv6.opt.unknown_data.expert")
 	}
 }
+
+// mplSeedLen is the length of the seed identifier by the field S (RFC 7731 section 6.1).
+var mplSeedLen = [4]int{0, 2, 8, 16}
 
 // routing adds the routing header b of packet p.
 func (f *fields) routing(p, b []byte) {
 	f.num("ipv6.routing.type", uint64(b[2]))
+	if b[2] == 0 {
+		f.remark("ipv6.routing.deprecated") // RFC 5095
+	}
 	f.num("ipv6.routing.segleft", uint64(b[3]))
-	if b[2] != 3 {
-		f.bytes("ipv6.routing.unknown.data", b[4:])
+	switch b[2] {
+	case 0:
+		f.bytes("ipv6.routing.src.reserved", b[4:8])
+		for b = b[8:]; len(b) >= 16; b = b[16:] {
+			f.addr("ipv6.routing.src.addr", b[:16])
+		}
+		return
+	case 2: // RFC 6275 section 6.4
+		if b[3] != 1 {
+			f.remark("ipv6.routing.invalid_segleft")
+		}
+		f.bytes("ipv6.routing.mipv6.reserved", b[4:8])
+		if len(b) >= 24 {
+			f.addr("ipv6.routing.mipv6.home_address", b[8:24])
+		}
+		return
+	case 3:
+	case 4: // RFC 8754 section 2
+		f.num("ipv6.routing.srh.last_entry", uint64(b[4]))
+		f.hex("ipv6.routing.srh.flags", uint64(b[5]), 2)
+		f.bytes("ipv6.routing.srh.tag", b[6:8])
+		last := int(b[4])
+		for b = b[8:]; len(b) >= 16 && last >= 0; b, last = b[16:], last-1 {
+			f.addr("ipv6.routing.srh.addr", b[:16])
+		}
+		return
+	default:
+		f.bytes("ipv6.routing.unknown_data", b[4:])
+		f.remark("ipv6.routing.undecoded")
 		return
 	}
 	w := u32(b[4:])
