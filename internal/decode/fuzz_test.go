@@ -17,6 +17,13 @@ import (
 // packet, a reason, "held" or "error".
 func FuzzLines(f *testing.F) {
 	f.Add([]byte(rsFrame + "\n\n"))
+	f.Add([]byte("\xef\xbb\xbf"))
+	for _, name := range []string{"fields", "mac", "zep"} {
+		text, _ := vectors(f, "testdata/"+name+".jsonl")
+		for i := 0; i < len(text); i += 5 {
+			f.Add([]byte(text[i]))
+		}
+	}
 	f.Add([]byte(`{"id":1,"frame_hex":"` + rsFrame + `0000","has_fcs":true}` + "\n{"))
 	f.Add([]byte(`{"l2_src":"0001","l2_dst":"ffff","pan":1,"contexts":[{"cid":0,"prefix":"fd00::/60"}],"payloads":["c15c00054160","41"]}`))
 	f.Add([]byte(`{"key":"c0c1c2c3c4c5c6c7c8c9cacbcccdcecf","frame_hex":"69dc842143020000000048deac010000000048deac0405000000d43e022b"}`))
@@ -26,11 +33,12 @@ func FuzzLines(f *testing.F) {
 		if len(in) >= 4 && isCapture(in) || bytes.HasPrefix(in, []byte{0x1f, 0x8b}) {
 			return // a capture, or a file that gzip has packed
 		}
-		for l := range bytes.SplitSeq(in, []byte("\n")) {
+		text := bytes.TrimPrefix(in, []byte("\xef\xbb\xbf")) // a byte order mark is no line
+		for l := range bytes.SplitSeq(text, []byte("\n")) {
 			checkScan(t, l)
 		}
-		want := bytes.Count(in, []byte("\n"))
-		if len(in) > 0 && in[len(in)-1] != '\n' {
+		want := bytes.Count(text, []byte("\n"))
+		if len(text) > 0 && text[len(text)-1] != '\n' {
 			want++
 		}
 		for _, format := range []Format{FormatJSON, FormatTree, FormatPcapng} {
