@@ -331,6 +331,8 @@ func TestLines(t *testing.T) {
 		{"src_ext", `{"src_ext":"0011","frame_hex":"41"}`, "error", "src_ext: want 8 bytes in hexadecimal"},
 		{"empty line", ``, "error", "empty line"},
 		{"text", `hello`, "error", "neither JSON nor hexadecimal"},
+		{"a header that makes no sense", `{"header_hex":"e7ef123400"}`, "drop", "header_only"},
+		{"a header cut", `{"header_hex":"e7ef1234"}`, "drop", "truncated"},
 		{"empty frame", `{"frame_hex":""}`, "drop", "mac_truncated"},
 		{"frame", `{"frame_hex":"` + rsFrame + `"}`, "ipv6_hex", rsIPv6},
 		{"frames", `{"frames":["` + rsFrame + `"]}`, "ipv6_hex", rsIPv6},

@@ -18,14 +18,19 @@ func (f *fields) hexText(name string, v uint64, digits int) {
 func (f *fields) lowpanHeader(b []byte) error {
 	switch lowpan.Classify(b) {
 	case lowpan.DispatchFRAG1, lowpan.DispatchFRAGN:
-		h, _, err := lowpan.ParseFragHeader(b)
-		if err != nil {
-			return err
+		// What it says, whether or not it makes sense: an offset of 0 in FRAGN as well.
+		first := lowpan.Classify(b) == lowpan.DispatchFRAG1
+		if len(b) < 4 || !first && len(b) < 5 {
+			return lowpan.DropTruncated
 		}
 		f.str("kind", lowpan.Classify(b).String())
-		f.value("size", uint64(h.Size))
-		f.value("tag", uint64(h.Tag))
-		f.value("offset", uint64(h.Offset))
+		f.value("size", uint64(u16(b)&0x7ff))
+		f.value("tag", uint64(u16(b[2:])))
+		if first {
+			f.value("offset", 0)
+		} else {
+			f.value("offset", uint64(b[4])) // in units of 8 bytes
+		}
 	case lowpan.DispatchMesh:
 		h, n, err := lowpan.ParseMeshHeader(b)
 		if err != nil {
