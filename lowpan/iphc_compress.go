@@ -38,7 +38,7 @@ type CompressOptions struct {
 	// twice the packet.
 	RoutingHeaders bool
 
-	outer int // tunnels that are encoded already
+	outer uint8 // tunnels that are encoded already
 }
 
 const (
@@ -53,11 +53,14 @@ const (
 // room for 64 bytes plus the extension headers. The error is a [Drop]: [DropVersion],
 // [DropTruncated] or [DropLength] where p is not what [ipv6.Parse] returns.
 func (c *Contexts) Compress(dst []byte, p ipv6.Packet, l Link, o CompressOptions) (hdr []byte, consumed int, err error) {
+	if o.RoutingHeaders {
+		return c.compressRouted(dst, p, &l, c.usable(o.Now), &o)
+	}
 	return c.compressHeaders(dst, p, &l, c.usable(o.Now), &o)
 }
 
-// compressHeaders is Compress with the contexts in use, where o allows any. It does not
-// look at o.Now.
+// compressHeaders is Compress with the contexts in use, where o allows any. It looks neither
+// at o.Now nor at o.RoutingHeaders.
 func (c *Contexts) compressHeaders(dst []byte, p ipv6.Packet, l *Link, use uint16, o *CompressOptions) (hdr []byte, consumed int, err error) {
 	if len(p) < ipv6.HeaderLen {
 		return dst, 0, DropTruncated
@@ -67,9 +70,6 @@ func (c *Contexts) compressHeaders(dst []byte, p ipv6.Packet, l *Link, use uint1
 	}
 	if int(binary.BigEndian.Uint16(p[4:]))+ipv6.HeaderLen != len(p) {
 		return dst, 0, DropLength
-	}
-	if o.RoutingHeaders {
-		return c.compressRouted(dst, p, l, use, o)
 	}
 	if o.NoContexts {
 		use = 0
@@ -162,7 +162,7 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			h := p[off : off+x.size]
 			off += x.size
 			next, nx := planNHC(h[0], p[off:], headers, o)
-			if next == nhcIsIPv6 && nested+o.outer == maxNested {
+			if next == nhcIsIPv6 && nested+int(o.outer) == maxNested {
 				next = nhcNone
 			}
 			next = icmpByGHC(next, h[0], p, base, off, o)
@@ -197,7 +197,7 @@ func (c *Contexts) encodeChain(dst []byte, p []byte, kind nhcKind, x extPlan, l 
 			nested++
 			off += ipv6.HeaderLen
 			next, nx := planNHC(h[6], p[off:], headers, o)
-			if next == nhcIsIPv6 && nested+o.outer == maxNested {
+			if next == nhcIsIPv6 && nested+int(o.outer) == maxNested {
 				next = nhcNone
 			}
 			next = icmpByGHC(next, h[6], p, base, off, o)

@@ -23,7 +23,9 @@ import (
 // The headers of a tunnel are in the order of RFC 8138 section 3.2.2: SRH, RPI, IP-in-IP.
 func (c *Contexts) compressRouted(dst []byte, p ipv6.Packet, l *Link, use uint16, options *CompressOptions) (hdr []byte, consumed int, err error) {
 	o := *options
-	o.RoutingHeaders = false
+	if len(p) < ipv6.HeaderLen || p[0]>>4 != 6 || int(binary.BigEndian.Uint16(p[4:]))+ipv6.HeaderLen != len(p) {
+		return c.compressHeaders(dst, p, l, use, &o) // which says what is wrong
+	}
 	var lv [maxNested]plainLevel
 	tunnels, at := 0, len(dst)
 	off, q := 0, []byte(p)
@@ -95,7 +97,7 @@ func (c *Contexts) compressRouted(dst []byte, p ipv6.Packet, l *Link, use uint16
 	if headers > maxNHCHeaders {
 		return c.compressHeaders(dst[:at], p, l, use, &o) // no receiver of ours would take it
 	}
-	o.outer = tunnels
+	o.outer = uint8(tunnels)
 	if removed == 0 {
 		hdr, consumed, err = c.compressHeaders(dst, q, &link, use, &o)
 		return hdr, off + consumed, err
