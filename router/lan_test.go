@@ -165,6 +165,23 @@ func TestMulticastForward(t *testing.T) {
 	}
 }
 
+// TestMulticastMinScope: a packet crosses where its scope is not too small for either port.
+func TestMulticastMinScope(t *testing.T) {
+	for _, c := range []struct {
+		in, out ipv6.Scope
+		want    int
+	}{{0, 0, 1}, {ipv6.ScopeOrg, 0, 0}, {0, ipv6.ScopeOrg, 0}, {ipv6.ScopeSite, ipv6.ScopeSite, 1}} {
+		f := newLANFixture(Config{})
+		f.llan.setMulticastLimits(PortConfig{Kind: LAN, MinScope: c.in})
+		f.la.setMulticastLimits(PortConfig{Kind: Mesh, MinScope: c.out})
+		f.ma.want[group] = nil
+		f.r.Input(t0, udp(onLAN, group, 64, 10), ipv6.Meta{Port: 2})
+		if got := f.sent(); got[0] != c.want {
+			t.Errorf("from %v to %v: %v is sent %d times, want %d", c.in, c.out, group, got[0], c.want)
+		}
+	}
+}
+
 // TestMulticastUnicastAddresses looks at where the copies go.
 func TestMulticastUnicastAddresses(t *testing.T) {
 	f := newLANFixture(Config{})
@@ -462,16 +479,17 @@ func TestSetRulesErrors(t *testing.T) {
 }
 
 func TestClampMSS(t *testing.T) {
-	syn := func(flags byte, options ...byte) ipv6.Packet {
+	between := func(src, dst netip.Addr, flags byte, options ...byte) ipv6.Packet {
 		for len(options)%4 != 0 {
 			options = append(options, 0)
 		}
 		h := append([]byte{0x13, 0x88, 0, 80, 1, 2, 3, 4, 0, 0, 0, 0, byte(5+len(options)/4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0}, options...)
-		b := ipv6.AppendHeader(nil, 0, 0, len(h), ipv6.ProtoTCP, 64, onLAN, inA)
+		b := ipv6.AppendHeader(nil, 0, 0, len(h), ipv6.ProtoTCP, 64, src, dst)
 		b = append(b, h...)
-		binary.BigEndian.PutUint16(b[ipv6.HeaderLen+16:], ipv6.Checksum(onLAN.As16(), inA.As16(), ipv6.ProtoTCP, b[ipv6.HeaderLen:]))
+		binary.BigEndian.PutUint16(b[ipv6.HeaderLen+16:], ipv6.Checksum(src.As16(), dst.As16(), ipv6.ProtoTCP, b[ipv6.HeaderLen:]))
 		return b
 	}
+	syn := func(flags byte, options ...byte) ipv6.Packet { return between(onLAN, inA, flags, options...) }
 	for _, c := range []struct {
 		name    string
 		p       ipv6.Packet
@@ -510,7 +528,13 @@ func TestClampMSS(t *testing.T) {
 			}
 		})
 	}
-	f := newLANFixture(Config{})
+	// What comes from the mesh tells the host how much the mesh takes.
+	f := newLANFixture(Config{ClampMSS: true})
+	f.r.Input(t0, between(inA, onLAN, 0x12, 2, 4, 0x05, 0xa0), ipv6.Meta{Port: 0})
+	if q := f.lan.take(t); binary.BigEndian.Uint16(q[ipv6.HeaderLen+22:]) != 1220 || ipv6.CheckTransport(q) != nil {
+		t.Errorf("from the mesh: %x", []byte(q))
+	}
+	f = newLANFixture(Config{})
 	f.r.Input(t0, syn(0x02, 2, 4, 0x05, 0xa0), ipv6.Meta{Port: 2})
 	if q := f.a.take(t); q[ipv6.HeaderLen+22] != 0x05 {
 		t.Error("changed without the option")
