@@ -207,3 +207,19 @@ func TestLANRestoreGarbage(t *testing.T) {
 		checkLAN(t, n.nd)
 	}
 }
+
+// A default router that ends says in its last advertisement that it is none any more (RFC
+// 4861 section 6.2.5).
+func TestLANFinalOfDefaultRouter(t *testing.T) {
+	w := newLANWorld(t)
+	n := w.one(LANConfig{Advertise: true, RouterLifetime: 1800 * second, Preference: PreferenceHigh, Routes: []AdvertisedRoute{{Prefix: meshNet}}})
+	w.run(10 * second)
+	if v, ok := n.last(); !ok || v.RouterLifetime != 1800 || v.Preference != PreferenceHigh {
+		t.Fatalf("%+v", v)
+	}
+	n.sent = nil
+	n.nd.Stop(w.now)
+	if v, ok := n.last(); !ok || v.RouterLifetime != 0 || v.Preference != PreferenceMedium || v.rio[meshNet].Lifetime != 0 {
+		t.Errorf("%+v, %v", v, ok)
+	}
+}

@@ -335,3 +335,40 @@ func TestDayOfDelegation(t *testing.T) {
 		t.Errorf("%d advertisements in a day", s.ras)
 	}
 }
+
+// TestServerFollowsPrefix: when the mesh gets another prefix, the nodes lease from that one.
+func TestServerFollowsPrefix(t *testing.T) {
+	d := lanDaemon(t, false, nil)
+	m, now := d.meshes[0], time.Now()
+	lease := func(eui uint64) netip.Addr {
+		t.Helper()
+		before := len(m.server.Bindings())
+		mac := make(net.HardwareAddr, 8)
+		binary.BigEndian.PutUint64(mac, eui)
+		msg := &dhcpv6.Message{MessageType: dhcpv6.MessageTypeSolicit, TransactionID: dhcpv6.TransactionID{1, 2, byte(eui)}}
+		msg.AddOption(dhcpv6.OptClientID(&dhcpv6.DUIDLL{HWType: 27, LinkLayerAddr: mac}))
+		msg.AddOption(&dhcpv6.OptIANA{IaId: [4]byte{0, 0, 0, 1}})
+		msg.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
+		src := netip.AddrPortFrom(ipv6.LinkLocal(ipv6.EUI64(eui)), dhcpClientPort)
+		if err := d.handleDHCP(now, m.link, src, netip.MustParseAddrPort("[ff02::1:2]:547"), msg.ToBytes()); err != nil {
+			t.Fatal(err)
+		}
+		all := m.server.Bindings()
+		if len(all) != before+1 {
+			t.Fatalf("bindings %+v", all)
+		}
+		for _, b := range all {
+			if m.prefix.Contains(b.Addr) {
+				return b.Addr
+			}
+		}
+		return netip.Addr{}
+	}
+	if a := lease(1); !a.IsValid() {
+		t.Errorf("no lease in %v: %+v", m.prefix, m.server.Bindings())
+	}
+	d.setPrefix(now, m, netip.MustParsePrefix("2001:db8:77::/64"))
+	if a := lease(2); !a.IsValid() {
+		t.Errorf("no lease in %v: %+v", m.prefix, m.server.Bindings())
+	}
+}
