@@ -37,7 +37,7 @@ func htons(v uint16) uint16 {
 // begins to receive. The kernel asks one program which of them a frame goes to
 // (PACKET_FANOUT), so that none comes in twice or by no lane, also while the program is
 // being replaced; which frames come in at all says another, that all sockets have. A kernel
-// that cannot do this (before 4.12) leaves one socket.
+// that cannot do this (before 4.3; for several ports, 4.12) leaves one socket.
 func (p *Port) bindSockets(ifindex int, h hearing, own []netip.Addr) (_ *binding, err error) {
 	b := &binding{}
 	defer func() {
@@ -45,7 +45,7 @@ func (p *Port) bindSockets(ifindex int, h hearing, own []netip.Addr) (_ *binding
 			b.close()
 		}
 	}()
-	group := fanoutNew
+	group := p.fanout
 	for i := range p.inlets {
 		c, err := p.openSocket()
 		if err != nil {
@@ -126,6 +126,9 @@ func joinFanout(c *conn, group int) (joined int, err error) {
 	return joined, err
 }
 
+// rcvBuf is the room of a lane in the kernel in bytes, for some 2,700 small frames.
+const rcvBuf = 1 << 20
+
 // openSocket opens a packet socket that is bound to nothing yet.
 func (p *Port) openSocket() (*conn, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -139,7 +142,10 @@ func (p *Port) openSocket() (*conn, error) {
 	// The filter discards what leaves as well; so it is not even copied. Kernels before 4.20
 	// do not know it.
 	_ = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1<<20)
+	// The first needs CAP_NET_ADMIN, the second gives what the machine allows everybody.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, rcvBuf) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, rcvBuf)
+	}
 	return newConn(fd, false)
 }
 

@@ -96,6 +96,7 @@ const (
 	DropKernel                         // received: more than we took of what is forwarded, by the kernel's count; with one queue, of anything
 	DropKernelNeighbor                 // received: the same of neighbor discovery
 	DropKernelOwn                      // received: the same of what is for ourselves, or to many
+	DropOwnRate                        // received: the same where there is one queue, by the reader
 	DropDestination                    // sent: without a link-layer address
 	DropTooBig                         // sent: longer than the MTU
 	DropInterfaceDown                  // sent: the interface is not there, or down
@@ -105,7 +106,7 @@ const (
 )
 
 // Received reports whether what was discarded had come in, not yet a packet.
-func (d Drop) Received() bool { return d >= DropNotIPv6 && d <= DropKernelOwn }
+func (d Drop) Received() bool { return d >= DropNotIPv6 && d <= DropOwnRate }
 
 // Kernel reports whether it was the kernel that discarded, before the port has seen it.
 func (d Drop) Kernel() bool { return d >= DropKernel && d <= DropKernelOwn }
@@ -122,6 +123,7 @@ var dropText = [numDrops]string{
 	DropKernel:         "ethernet_kernel_queue_full",
 	DropKernelNeighbor: "ethernet_kernel_nd_queue_full",
 	DropKernelOwn:      "ethernet_kernel_own_queue_full",
+	DropOwnRate:        "ethernet_own_rate_limit",
 	DropDestination:    "ethernet_no_destination",
 	DropTooBig:         "ethernet_too_big",
 	DropInterfaceDown:  "ethernet_down",

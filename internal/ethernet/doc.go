@@ -16,7 +16,8 @@
 // kernel tells them apart (PACKET_FANOUT); each has its own room, its own reader and its own
 // drop reason. Of the last one 20,000 frames a second are taken for longer, the rest waits in
 // the kernel and is lost there, which costs next to nothing. Towards the interface what we
-// say ourselves has half of the queue. A TAP has one queue, and so has a kernel before 4.12.
+// say ourselves has half of the queue. A TAP has one queue, and so may a port have with a
+// kernel before 4.12: its reader discards what exceeds that rate.
 //
 // With [Config.Control] the port shares the interface and its address with the kernel and
 // hears only control traffic: router discovery, MLD and multicast of larger scope. So a

@@ -65,6 +65,7 @@ func (p *Port) follow() {
 		if err == nil && b == nil && (s.set || p.cfg.TAP) {
 			if b, err = p.connect(&s); err == nil {
 				failed = make(chan error, len(b.conns))
+				p.inlets[0].alone = len(b.conns) == 1 && !p.cfg.Control
 				for i, c := range b.conns {
 					readers.Go(func() { failed <- p.read(c, p.inlets[i]) })
 				}

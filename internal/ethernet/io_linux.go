@@ -57,11 +57,24 @@ func (b *batch) give(q ipv6.Packet) {
 	b.p.deliver(b.now, q, b.meta)
 }
 
+// left returns how many frames have not been discarded yet.
+func (b *batch) left() (n int) {
+	for _, l := range b.len[:b.n] {
+		if l > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Run delivers every packet of the batch; it is called by the loop.
 func (b *batch) Run(now time.Time) {
 	b.now = now
-	for i := range b.n {
-		if d := b.frame(b.slab[i*b.slot : i*b.slot+b.len[i]]); d != 0 {
+	for i, n := range b.len[:b.n] {
+		if n == 0 {
+			continue // discarded already
+		}
+		if d := b.frame(b.slab[i*b.slot : i*b.slot+n]); d != 0 {
 			b.p.count.drops[d].Add(1)
 		}
 	}

@@ -24,9 +24,10 @@ type laneConfig struct {
 	batches int
 	slot    int     // room for one frame in bytes
 	rate    float64 // frames a second for longer; 0: as many as there are
-	burst   float64 // frames at once
 	drop    Drop    // what the kernel had no room for
 }
+
+const laneBurst = 4096 // frames at once of a lane with a rate
 
 // Of neighbor discovery as much is done as can be: the more of a flood is left out, the less
 // of what hosts mean is heard, and then they do not send to us any more. Whatever else is for
@@ -36,7 +37,30 @@ type laneConfig struct {
 var laneConfigs = [numLanes]laneConfig{
 	laneTransit:  {batches: numBatches, slot: maxFrame, drop: DropKernel},
 	laneNeighbor: {batches: 2, slot: neighborSlot, drop: DropKernelNeighbor},
-	laneOwn:      {batches: 2, slot: maxFrame, rate: 20_000, burst: 4096, drop: DropKernelOwn},
+	laneOwn:      {batches: 2, slot: maxFrame, rate: 20_000, drop: DropKernelOwn},
+}
+
+// aloneBurst is the same where all have one queue, in which a burst stands before what is
+// forwarded.
+const aloneBurst = 512
+
+// A bucket holds frames to a rate.
+type bucket struct {
+	rate, burst float64 // frames a second, and at once
+	tokens      float64 // as of last
+	last        time.Time
+}
+
+func newBucket(rate, burst float64) bucket {
+	return bucket{rate: rate, burst: burst, tokens: burst}
+}
+
+// fill counts what has come by now.
+func (b *bucket) fill(now time.Time) {
+	if d := now.Sub(b.last); d > 0 {
+		b.tokens = min(b.burst, b.tokens+d.Seconds()*b.rate)
+		b.last = now
+	}
 }
 
 // An inlet is the port's side of a lane: the batches that its reader fills.
@@ -44,14 +68,18 @@ type inlet struct {
 	laneConfig
 	free chan *batch
 
-	// Of the reader: what it may still take, as of when.
-	tokens float64
-	last   time.Time
+	// Of the reader.
+	bucket bucket
+	alone  bool   // all lanes come by this one
+	own    bucket // where alone: what it may take of laneOwn
 	timer  *time.Timer
 }
 
 func newInlet(p *Port, cfg laneConfig) *inlet {
-	in := &inlet{laneConfig: cfg, free: make(chan *batch, cfg.batches), tokens: cfg.burst}
+	in := &inlet{
+		laneConfig: cfg, free: make(chan *batch, cfg.batches),
+		bucket: newBucket(cfg.rate, laneBurst), own: newBucket(laneConfigs[laneOwn].rate, aloneBurst),
+	}
 	for range cfg.batches {
 		in.free <- newBatch(p, in)
 	}
@@ -68,15 +96,34 @@ func (in *inlet) pause(now time.Time, n int) time.Duration {
 	if in.rate == 0 {
 		return 0
 	}
-	if d := now.Sub(in.last); d > 0 {
-		in.tokens = min(in.burst, in.tokens+d.Seconds()*in.rate)
-		in.last = now
-	}
-	if in.tokens -= float64(n); in.tokens >= 0 {
+	in.bucket.fill(now)
+	if in.bucket.tokens -= float64(n); in.bucket.tokens >= 0 {
 		return 0
 	}
 	// Until there is as much as one batch again.
-	return time.Duration((rxBatch - in.tokens) / in.rate * float64(time.Second))
+	return time.Duration((rxBatch - in.bucket.tokens) / in.rate * float64(time.Second))
+}
+
+// limit discards from a batch of all lanes what is for ourselves beyond the rate of that, and
+// reports whether anything is left. The kernel would do it at less cost.
+func (in *inlet) limit(now time.Time, b *batch) bool {
+	own, left, head := b.p.ownSet.Load(), 0, 0
+	if b.vnet {
+		head = vnetHeaderLen
+	}
+	in.own.fill(now)
+	for i, n := range b.len[:b.n] {
+		if n >= head && laneOf(b.slab[i*b.slot+head:i*b.slot+n], own) == laneOwn {
+			if in.own.tokens < 1 {
+				b.len[i] = 0
+				b.p.count.drops[DropOwnRate].Add(1)
+				continue
+			}
+			in.own.tokens--
+		}
+		left++
+	}
+	return left > 0
 }
 
 // wait waits for d; it reports false where done has ended it.
@@ -115,12 +162,17 @@ func (p *Port) read(c *conn, in *inlet) error {
 			}
 			p.count.inFrames.Add(uint64(n))
 			p.count.inBytes.Add(uint64(bytes))
+			now := time.Now()
+			if in.alone && !in.limit(now, b) {
+				in.recycle(b)
+				continue
+			}
 			p.count.inBatches.Add(1)
 			if !p.post(b) {
-				p.count.drops[DropLoopClosed].Add(uint64(n))
+				p.count.drops[DropLoopClosed].Add(uint64(b.left()))
 				in.recycle(b)
 			}
-			if d := in.pause(time.Now(), n); d > 0 && !in.wait(d, p.done) {
+			if d := in.pause(now, n); d > 0 && !in.wait(d, p.done) {
 				return os.ErrClosed
 			}
 		}

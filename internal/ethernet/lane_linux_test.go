@@ -79,7 +79,7 @@ func (l *looped) count(n lane) int {
 }
 
 // newLooped opens a port whose loop calls deliver for each packet.
-func newLooped(t *testing.T, ns *netnstest.NS, cfg Config, deliver func(n lane, p ipv6.Packet)) *looped {
+func newLooped(t *testing.T, ns *netnstest.NS, cfg Config, deliver func(n lane, p ipv6.Packet), options ...func(*Port)) *looped {
 	t.Helper()
 	l := &looped{came: map[lane]int{}}
 	ns.Do(func() {
@@ -89,6 +89,9 @@ func newLooped(t *testing.T, ns *netnstest.NS, cfg Config, deliver func(n lane, 
 		}
 	})
 	t.Cleanup(func() { l.Close() })
+	for _, o := range options {
+		o(l.Port)
+	}
 	work, done := make(chan *batch, 64), make(chan struct{})
 	t.Cleanup(func() { close(done) })
 	var at lane
@@ -177,6 +180,57 @@ func TestLanes(t *testing.T) {
 	}
 	l.SetOwnAddresses(nil)
 	all(laneTransit)
+}
+
+// TestOneQueue is a kernel that has one queue for all, and a TAP: everything comes in, and of
+// what is for ourselves not more than its rate.
+func TestOneQueue(t *testing.T) {
+	for _, c := range []struct {
+		name, dev string
+		cfg       Config
+		old       func(*Port)
+	}{
+		{"old kernel", "lan0", Config{Name: "eth0", MAC: ourMAC}, func(p *Port) { p.fanout = 0xff << 16 }},
+		{"TAP", "tap7", Config{Name: "tap7", TAP: true, MAC: ourMAC}, func(*Port) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := twoHosts(t)
+			l := newLooped(t, a, c.cfg, nil, c.old)
+			if c.cfg.TAP {
+				b = a
+			}
+			l.SetOwnAddresses([]netip.Addr{ours})
+			w := newWire(t, b, c.dev)
+			begin := time.Now()
+			sent := 0
+			for _, p := range []ipv6.Packet{toPort(nodes, nil), solicitation(ours), toPort(ours, nil)} {
+				for range 100 {
+					if !w.send(p) {
+						t.Fatal("not sent")
+					}
+					sent++
+				}
+				await(t, "all", func() bool { return l.count(laneTransit) == sent })
+			}
+			own := 100
+			for l.Stats().Drops[DropOwnRate] == 0 {
+				if time.Since(begin) > 10*time.Second {
+					t.Fatalf("%d packets to ourselves, none dropped", own)
+				}
+				for range 64 {
+					w.send(toPort(ours, nil))
+				}
+				own += 64
+			}
+			await(t, "the rest", func() bool {
+				st := l.Stats()
+				return st.InFrames == st.Delivered+st.Drops[DropOwnRate]
+			})
+			if n := l.count(laneTransit) - 200; float64(n) > aloneBurst+time.Since(begin).Seconds()*laneConfigs[laneOwn].rate {
+				t.Errorf("%d packets to ourselves came in %v", n, time.Since(begin))
+			}
+		})
+	}
 }
 
 // TestSteeringChange has the lane of packets change while they come: each is delivered, once.
@@ -304,11 +358,65 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+// TestOneQueueLimit has more for ourselves in the one queue than is taken: what goes to others
+// passes, and neighbor discovery.
+func TestOneQueueLimit(t *testing.T) {
+	var mac [6]byte
+	copy(mac[:], ourMAC.Append(nil))
+	came := map[netip.Addr]int{}
+	p := &Port{mtu: 1500, deliver: func(_ time.Time, q ipv6.Packet, _ ipv6.Meta) { came[q.Dst()]++ }}
+	p.setMAC(ourMAC)
+	p.SetOwnAddresses([]netip.Addr{ours})
+	group := netip.MustParseAddr("ff02::1")
+	in := newInlet(p, laneConfigs[laneTransit])
+	now := time.Unix(1000, 0)
+	const rounds = 1000 // of a millisecond each
+	for range rounds {
+		for range 3 {
+			b := <-in.free
+			for _, q := range []ipv6.Packet{
+				toPort(ours, nil), toPort(ours, nil), toPort(ours, nil), toPort(ours, nil), toPort(ours, nil), toPort(ours, nil), toPort(ours, nil),
+				toPort(group, nil), toPort(group, nil), toPort(nodes, nil), solicitation(ours), toPort(ours, nil),
+			} {
+				to := mac
+				if q.IsMulticast() {
+					to = groupMAC(q.Dst().String())
+				}
+				b.len[b.n] = copy(b.slab[b.n*b.slot:], frame(to, q))
+				b.n++
+			}
+			if !in.limit(now, b) {
+				t.Fatal("a node's packet was discarded")
+			}
+			b.Run(now)
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if came[nodes] != 3*rounds {
+		t.Errorf("%d of %d packets to a node came", came[nodes], 3*rounds)
+	}
+	solicited := 3 * rounds
+	own := came[ours] + came[group] - solicited
+	if own < 19_900 || own > 20_000+aloneBurst {
+		t.Errorf("%d packets for ourselves in a second, want 20000", own)
+	}
+	if n := p.Stats().Drops[DropOwnRate]; int(n)+own != 30*rounds {
+		t.Errorf("%d of %d packets for ourselves came, %d were dropped", own, 30*rounds, n)
+	}
+	// With nothing else nothing is handed over.
+	b := <-in.free
+	in.own.tokens = 0
+	b.len[0] = copy(b.slab, frame(mac, toPort(ours, nil)))
+	b.n = 1
+	if in.limit(now.Add(-time.Millisecond), b) || b.left() != 0 {
+		t.Error("something is left")
+	}
+}
+
 // TestPace holds a lane to its rate, whatever the loop could do.
 func TestPace(t *testing.T) {
-	in := &inlet{laneConfig: laneConfig{rate: 1000, burst: 100}, tokens: 100}
+	in := &inlet{laneConfig: laneConfig{rate: 1000}, bucket: newBucket(1000, 100)}
 	now := time.Unix(1000, 0)
-	in.last = now
 	taken, begin := 0, now
 	for now.Sub(begin) < 10*time.Second {
 		taken += rxBatch

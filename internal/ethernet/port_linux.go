@@ -34,6 +34,7 @@ type Port struct {
 	mac    atomic.Pointer[[6]byte] // nil: not known yet
 	up     atomic.Bool
 	out    *writer
+	fanout int                               // how the group of its sockets is asked for
 	inlets []*inlet                          // by lane; made by Start
 	ownSet atomic.Pointer[map[[16]byte]bool] // own, for the loop; nil: none
 	quit   chan struct{}                     // the writer is to end
@@ -64,7 +65,7 @@ func Open(cfg Config) (*Port, error) {
 		return nil, err
 	}
 	p := &Port{
-		cfg: cfg, mtu: cfg.MTU,
+		cfg: cfg, mtu: cfg.MTU, fanout: fanoutNew,
 		quit: make(chan struct{}), wrote: make(chan struct{}), done: make(chan struct{}),
 		groups: make(map[netip.Addr]int),
 	}
@@ -272,8 +273,8 @@ func (p *Port) SetAllGroups(on bool) {
 // SetOwnAddresses tells the port on which unicast addresses of larger than link scope the
 // router itself answers: what goes there then waits in another queue than what it forwards,
 // and for a flood of it nothing else is lost. All that the list does not name is forwarded.
-// Up to 128 addresses are told apart. A port with one queue, of a TAP or for control traffic
-// alone, has no use for it.
+// Up to 128 addresses are told apart in the kernel. A port for control traffic alone has no
+// use for it.
 func (p *Port) SetOwnAddresses(list []netip.Addr) {
 	own := steered(list)
 	p.mu.Lock()

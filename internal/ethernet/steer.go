@@ -67,6 +67,22 @@ func steering(own []netip.Addr, off uint32) []bpf.Instruction {
 	return a.finish()
 }
 
+// laneOf is what [steering] does, for a frame that has come in already.
+func laneOf(frame []byte, own *map[[16]byte]bool) lane {
+	if len(frame) < headerLen+ipv6.HeaderLen {
+		return laneTransit
+	}
+	p := frame[headerLen:]
+	if p[6] == ipv6.ProtoICMPv6 && len(p) > ipv6.HeaderLen && p[ipv6.HeaderLen] >= ipv6.ICMPRouterSolicitation && p[ipv6.HeaderLen] <= ipv6.ICMPRedirect {
+		return laneNeighbor
+	}
+	dst := [16]byte(p[24:])
+	if dst[0] == 0xff || dst[0] == 0xfe && dst[1]&0xc0 == 0x80 || own != nil && (*own)[dst] {
+		return laneOwn
+	}
+	return laneTransit
+}
+
 // steered returns the addresses that a program has to compare, sorted: those that are
 // neither link-local nor multicast, each once.
 func steered(list []netip.Addr) []netip.Addr {

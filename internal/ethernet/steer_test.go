@@ -46,6 +46,10 @@ func TestSteering(t *testing.T) {
 		netip.MustParseAddr("fd00:0:0:1:1:1:1:1"), netip.MustParseAddr("fd00:0:0:1:1:2:1:1"), netip.MustParseAddr("fd00:0:0:2:1:1:1:1"), netip.MustParseAddr("fd00:1:0:1:1:1:1:1"),
 		netip.MustParseAddr("fd00:0:0:1::"), netip.MustParseAddr("fd00:0:0:1::1"),
 	})
+	set := map[[16]byte]bool{}
+	for _, a := range own {
+		set[a.As16()] = true
+	}
 	for _, c := range []struct {
 		name string
 		p    []byte
@@ -87,6 +91,9 @@ func TestSteering(t *testing.T) {
 	} {
 		if got := lane(run(t, steering(own, headerLen), frame([6]byte{2}, c.p))); got != c.want {
 			t.Errorf("%s: lane %d, want %d", c.name, got, c.want)
+		}
+		if got := laneOf(frame([6]byte{2}, c.p), &set); got != c.want {
+			t.Errorf("%s: lane %d by laneOf, want %d", c.name, got, c.want)
 		}
 		if got := lane(run(t, steering(nil, headerLen), frame([6]byte{2}, c.p))); c.want == laneNeighbor && got != c.want || c.want == laneTransit && got != c.want {
 			t.Errorf("%s, without addresses: lane %d, want %d", c.name, got, c.want)
