@@ -305,9 +305,12 @@ func (f *fields) dhcp6Option(m []byte, code uint16, v []byte, depth, layer int) 
 	}
 }
 
+// dhcp6Need is how many bytes an option has at least whose value has a form of its own.
+var dhcp6Need = map[uint16]int{3: 12, 4: 4, 5: 24, 8: 2, 11: 11, 13: 2, 16: 4, 17: 4, 25: 12, 26: 25, 37: 4, 39: 1, 44: 17, 47: 16, 67: 2, 93: 4}
+
 // dhcp6Special adds the value of an option that has a form of its own.
 func (f *fields) dhcp6Special(m []byte, code uint16, v []byte, depth, layer int) {
-	need := map[uint16]int{3: 12, 4: 4, 5: 24, 8: 2, 11: 11, 13: 2, 16: 4, 17: 4, 25: 12, 26: 25, 37: 4, 39: 1, 44: 17, 47: 16, 67: 2, 93: 4}[code]
+	need := dhcp6Need[code]
 	if len(v) < need || code == 8 && len(v) != need {
 		f.dhcp6Malformed()
 		return
