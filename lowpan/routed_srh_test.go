@@ -353,3 +353,41 @@ func TestInterfaceSourceRoutes(t *testing.T) {
 		}
 	}
 }
+
+// TestRoutedOptions: a hop-by-hop options header that is too long for one option more, or that a
+// first fragment does not have all of.
+func TestRoutedOptions(t *testing.T) {
+	c := Contexts{SourceRoutes: true, Root: netip.MustParseAddr("2001:db8::1")}
+	const plain = "7a 00 00 20010db8000000000000000000000001 20010db8000000000000000000000009"
+	for _, r := range []struct {
+		name, hex string
+		size      int
+		drop      Drop
+	}{
+		{"254 units", "f1 82 05 1234" + plain + "3b fe" + repeatHex("00", 255*8-2), 0, 0},
+		{"255 units", "f1 82 05 1234" + plain + "3b ff" + repeatHex("00", 256*8-2), 0, DropExtHeader},
+		{"255 units and a route", "f1 80 00 05" + plain + "3b ff" + repeatHex("00", 256*8-2), 0, 0},
+		{"no options", "f1 82 05 1234" + plain, 0, DropTruncated},
+		{"first fragment, options begin", "f1 82 05 1234" + plain + "3b 00 05 02", 200, 0},
+		{"first fragment, one byte of options", "f1 82 05 1234" + plain + "3b", 200, DropTruncated},
+		{"first fragment, a route behind options", "f1 80 00 05" + plain + "3b 00 0502 0000 0100", 200, 0},
+		{"first fragment, a route behind options that are cut", "f1 80 00 05" + plain + "3b 00 0502 0000 01", 200, DropTruncated},
+		{"first fragment, uncompressed header cut", "f1 82 05 1234 f0 41 600000000098 00", 200, DropTruncated},
+		{"first fragment, uncompressed header of another length", "f1 82 05 1234 f0 41 600000000099 00", 200, DropLength},
+		{"first fragment, less than the headers", "f1 82 05 1234" + plain, 47, DropLength},
+	} {
+		buf := make([]byte, 0, 8192)
+		res, err := c.decompressRouted(buf, hexOf(r.hex), fuzzLinks[0], r.size)
+		if r.drop != 0 {
+			if err != r.drop || res != (Result{}) {
+				t.Errorf("%s: %+v, %v, want %v", r.name, res, err, r.drop)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", r.name, err)
+		} else if p, err := ipv6.Parse(append(buf[:res.N:res.N], make([]byte, max(0, r.size-res.N))...)); err != nil || r.size != 0 && len(p) != r.size {
+			t.Errorf("%s: %x, %v", r.name, buf[:res.N], err)
+		}
+	}
+}
