@@ -55,6 +55,12 @@ func TestHDLC(t *testing.T) {
 	if hex.EncodeToString(good) != "7e80060070ee747e" {
 		t.Errorf("%x", good)
 	}
+	// Each byte that is escaped, in the frame and in the checksum.
+	for frame, line := range map[string]string{"7e7d1113f8": "7e7d5e7d5d7d317d337dd881717e", "80063e14": "7e80063e147d5e7d5d7e", "80060032": "7e800600327dd8157e"} {
+		if got := hex.EncodeToString(AppendHDLC(nil, unhex(t, frame))); got != line {
+			t.Errorf("%s on the line: %s, want %s", frame, got, line)
+		}
+	}
 	for _, c := range []struct {
 		name string
 		in   []byte

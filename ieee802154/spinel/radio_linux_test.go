@@ -321,6 +321,59 @@ func TestChannels(t *testing.T) {
 	}
 }
 
+// 6: a dongle that refuses a frame, or does not receive though it has its PAN, has restarted.
+// The one shows at the frame, and not at the next question only.
+func TestForgotten(t *testing.T) {
+	g := newRig(t, dongle.SpinelConfig{}, Config{Keepalive: time.Hour})
+	g.up()
+	g.dongle.Reset(false)
+	g.both()
+	if d := g.radio.DongleStats(); d.Opened != 2 || d.Lost != 1 {
+		t.Errorf("%+v", d)
+	}
+	g.radio.Close()
+
+	g = newRig(t, dongle.SpinelConfig{}, Config{})
+	g.up()
+	g.radio.mu.Lock()
+	s := g.radio.s
+	g.radio.mu.Unlock()
+	if err := s.set(t.Context(), "reception off", PropRawStream, []byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	g.eventually("found deaf", func() bool { return g.radio.DongleStats().Restarts == 1 })
+	g.up()
+	g.both()
+}
+
+// What the dongle tells of an acknowledgment: whether more waits, and the frame itself.
+func TestAcknowledgment(t *testing.T) {
+	acks := make(chan []byte, 8)
+	g := newRig(t, dongle.SpinelConfig{Fault: func([]byte) dongle.SpinelFault { return dongle.SpinelFault{Swallow: true} }},
+		Config{Tap: func(sent bool, b []byte, channel uint8, rssi int8, _ uint8) {
+			if !sent && rssi == -60 && channel == 26 {
+				acks <- slices.Clone(b)
+			}
+		}})
+	g.up()
+	for i, pending := range []bool{true, false} {
+		tx := []ieee802154.TxFrame{{Data: g.frame(nodeExt, ownExt, "is there more?")}}
+		sent := make(chan error)
+		go func() { sent <- g.radio.Transmit(tx) }()
+		g.eventually("transmission", func() bool { return g.dongle.Settings().Transmissions == i+1 })
+		ack := []byte{2, 0, tx[0].Data[2]}
+		// Of the TID of this transmission; OK, frame pending, header not updated, the record.
+		done := append([]byte{0x81 + byte(i), byte(CmdIs), byte(PropLastStatus), 0, bit(pending), 0, 5, 0}, ieee802154.AppendFCS(slices.Clone(ack))...)
+		g.dongle.Inject(AppendHDLC(nil, append(done, 0xc4, 0x80, 0, 0)))
+		if err := <-sent; err != nil || tx[0].Status != ieee802154.TxAcked || tx[0].Pending != pending {
+			t.Errorf("%v, %v, pending %v, want %v", err, tx[0].Status, tx[0].Pending, pending)
+		}
+		if got := <-acks; !slices.Equal(got, ack) {
+			t.Errorf("the tap saw % x, want % x", got, ack)
+		}
+	}
+}
+
 // 7: what comes twice is delivered once, and no acknowledgment is a status.
 func TestDuplicate(t *testing.T) {
 	var status atomic.Int32

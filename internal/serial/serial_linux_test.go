@@ -168,6 +168,11 @@ func TestExclusive(t *testing.T) {
 	if _, err := Open(Config{Path: path, Baud: 9600}); !errors.Is(err, ErrInUse) {
 		t.Errorf("second Open: %v", err)
 	}
+	// Against programs that know nothing of locks.
+	var exclusive int
+	if err := p.control(func(fd int) (err error) { exclusive, err = unix.IoctlGetInt(fd, unix.TIOCGEXCL); return }); err != nil || exclusive != 1 {
+		t.Errorf("exclusive: %d, %v", exclusive, err)
+	}
 	if got := p.termios(t).Ospeed; got != 115200 {
 		t.Errorf("the second Open changed the rate to %d", got)
 	}
@@ -193,6 +198,36 @@ func TestWriteTimeout(t *testing.T) {
 	}
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Write: %v", err)
+	}
+}
+
+// A peer that reads nothing ends Write as well.
+func TestConnWriteTimeout(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := Dial(context.Background(), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wrote := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil {
+			_, err = c.Write(make([]byte, 1<<20))
+		}
+		wrote <- err
+	}()
+	select {
+	case err := <-wrote:
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("Write: %v", err)
+		}
+	case <-time.After(4 * WriteTimeout):
+		t.Error("Write waits for ever")
 	}
 }
 
