@@ -175,6 +175,45 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestRestartUnderWay: what the radio has forgotten is sent again when the restart is found,
+// which its text or its heartbeat tells, and not only when its report is missed.
+func TestRestartUnderWay(t *testing.T) {
+	for _, dialect := range dialects {
+		t.Run(dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			var n atomic.Uint32
+			asked := make(chan struct{}, 8)
+			b := newBench(t, false, dongle.SlipConfig{Dialect: dialect, Fault: func(uint8) bool {
+				asked <- struct{}{}
+				return n.Add(1) == 1
+			}})
+			b.plug()
+			r := b.open(t, slipradio.Config{Dialect: dialect, Keepalive: time.Hour, Timeout: time.Minute, AckWait: 300 * time.Millisecond})
+			waitUp(t, r)
+			drain(b.node)
+			if dialect == slipradio.SerialRadio {
+				b.dongle.Heartbeat(100)
+			}
+			sent := make(chan ieee802154.TxStatus, 1)
+			begin := time.Now()
+			go func() { sent <- send(t, r, 1) }()
+			<-asked
+			b.dongle.Reset()
+			if dialect == slipradio.SerialRadio {
+				b.dongle.Heartbeat(1)
+			} else {
+				b.dongle.Print("Starting Contiki-NG-release/v5.0\n")
+			}
+			if s := <-sent; s != ieee802154.TxAcked || time.Since(begin) > 5*time.Second {
+				t.Errorf("%v after %v", s, time.Since(begin))
+			}
+			if d := r.DongleStats(); d.Restarts != 1 || d.Resent == 0 || d.Timeouts != 0 {
+				t.Errorf("%+v", d)
+			}
+		})
+	}
+}
+
 // TestSilent: the firmware hangs behind a living line; the line is opened anew until it
 // answers.
 func TestSilent(t *testing.T) {

@@ -149,21 +149,47 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// A vanishingLine is that of a dongle which is a USB device itself: its firmware resets all of
-// the chip, and the port goes with it.
-type vanishingLine struct {
+// A hookedLine calls hook ahead of each write.
+type hookedLine struct {
 	Line
-	reset func()
+	hook func(b []byte)
 }
 
-func (l *vanishingLine) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte{flagByte, 0x80, byte(CmdReset)}) {
-		l.reset()
-	}
+func (l *hookedLine) Write(b []byte) (int, error) {
+	l.hook(b)
 	return l.Line.Write(b)
 }
 
-// A dongle whose port goes away at each reset is reset once, and comes up.
+// 1: a dongle that resets once more in the middle of its start-up is set up again from the
+// beginning, on the same line.
+func TestResetWhileSet(t *testing.T) {
+	var g *rig
+	ready, once := make(chan struct{}), sync.Once{}
+	g = newRig(t, dongle.SpinelConfig{}, Config{Dial: func(context.Context) (Line, error) {
+		<-ready
+		p, err := serial.Open(serial.Config{Path: g.link})
+		if err != nil {
+			return nil, err
+		}
+		return &hookedLine{p, func(b []byte) {
+			if bytes.Contains(b, []byte{byte(CmdSet), byte(PropChannel)}) {
+				once.Do(func() { g.dongle.Reset(true) })
+			}
+		}}, nil
+	}})
+	close(ready)
+	g.up()
+	g.both()
+	if d := g.radio.DongleStats(); d.Opened != 1 || d.Failed != 0 || d.Lost != 0 {
+		t.Errorf("%+v", d)
+	}
+	if s := g.dongle.Settings(); s.PAN != testPAN || s.Ext != ownExt || !s.Raw {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A dongle that is a USB device itself, and whose firmware resets all of the chip, so that its
+// port goes away at each reset, is reset once, and comes up.
 func TestVanishes(t *testing.T) {
 	var g *rig
 	var resets atomic.Int32
@@ -176,7 +202,10 @@ func TestVanishes(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return &vanishingLine{p, func() {
+		return &hookedLine{p, func(b []byte) {
+			if !bytes.Contains(b, []byte{flagByte, 0x80, byte(CmdReset)}) {
+				return
+			}
 			resets.Add(1)
 			g.unplug()
 			g.dongle.Reset(false)

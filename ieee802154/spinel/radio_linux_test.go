@@ -466,6 +466,40 @@ func TestHostRetries(t *testing.T) {
 	}
 }
 
+// Where the dongle does not back off by itself, the host does before each assessment of the
+// channel.
+func TestHostBackoff(t *testing.T) {
+	for _, c := range []struct {
+		caps        RadioCaps
+		host        bool
+		assessments int
+	}{{CapRetries, true, 5}, {CapRetries | CapCSMA, false, 1}} {
+		g := newRig(t, dongle.SpinelConfig{Caps: uint32(c.caps), Fault: func([]byte) dongle.SpinelFault {
+			return dongle.SpinelFault{Status: uint8(StatusCCAFailure)}
+		}}, Config{})
+		g.up()
+		const frames = 20
+		begin := time.Now()
+		for range frames {
+			tx := []ieee802154.TxFrame{{Data: g.frame(nodeExt, ownExt, "x")}}
+			if err := g.radio.Transmit(tx); err != nil || tx[0].Status != ieee802154.TxChannelBusy {
+				t.Fatal(err, tx[0].Status)
+			}
+		}
+		// 57.5 unit periods a frame on average (section 6.2.5.1): 3.5, 7.5 and thrice 15.5.
+		if took, mean := time.Since(begin), frames*57*ieee802154.UnitBackoff; c.host && took < mean/3 {
+			t.Errorf("%v: %v for %d frames, %v expected", c.caps, took, frames, mean)
+		}
+		s := g.dongle.Settings()
+		if s.Transmissions != frames*c.assessments {
+			t.Errorf("%v: %d assessments", c.caps, s.Transmissions)
+		}
+		if o := s.LastOptions; (o[1] != 0) == c.host || o[2] != DefaultRetries {
+			t.Errorf("%v: options % x", c.caps, o)
+		}
+	}
+}
+
 func TestSourceMatch(t *testing.T) {
 	g := newRig(t, dongle.SpinelConfig{}, Config{})
 	g.up()
