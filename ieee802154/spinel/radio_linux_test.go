@@ -311,8 +311,12 @@ func TestChannels(t *testing.T) {
 	if g.radio.Channel() != 25 {
 		t.Error(g.radio.Channel())
 	}
-	h := newRig(t, dongle.SpinelConfig{Channels: []uint8{11, 12}}, Config{})
-	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	said := make(chan error, 16)
+	h := newRig(t, dongle.SpinelConfig{Channels: []uint8{11, 12}}, Config{OnState: func(_ bool, err error, _ Info) { said <- err }})
+	if err := <-said; err == nil || !strings.Contains(err.Error(), "11 to 12") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	if _, err := h.radio.WaitUp(ctx); err == nil || !strings.Contains(err.Error(), "11 to 12") {
 		t.Errorf("%v", err)
