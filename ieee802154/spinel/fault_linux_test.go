@@ -3,9 +3,11 @@ package spinel
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -406,51 +408,85 @@ func TestTCP(t *testing.T) {
 	g.both()
 }
 
-// A firmware that is no radio says what it is.
+// A firmware that is no radio is told of; an old one that does not know all of the questions is
+// taken for one that can do little.
 func TestFirmware(t *testing.T) {
-	a, b := net.Pipe()
-	defer b.Close()
-	go func() {
-		var dec Decoder
-		buf := make([]byte, 256)
-		for {
-			n, err := b.Read(buf)
+	rcp := map[Property]string{PropProtocolVersion: "0400", PropNCPVersion: "4f4c4400", PropCaps: "05228104", PropHWAddr: "0200000000000003"}
+	with := func(p Property, v string) map[Property]string {
+		m := maps.Clone(rcp)
+		m[p] = v
+		return m
+	}
+	for _, c := range []struct {
+		name    string
+		answers map[Property]string
+		want    string // error; empty: it is up
+	}{
+		{"Spinel 3.1", with(PropProtocolVersion, "0301"), "speaks Spinel 3.1; want 4"},
+		{"NCP", with(PropCaps, "0521"), `firmware "OLD" has no raw MAC mode (capability 34); flash OpenThread RCP`},
+		{"RCP without raw frames", with(PropCaps, "0522"), "(capability 513)"},
+		{"old RCP", rcp, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := net.Pipe()
+			defer b.Close()
+			go answerFrom(b, c.answers)
+			said := make(chan error, 8)
+			var info Info
+			r, err := Open(Config{Name: "pipe", Dial: func(context.Context) (Line, error) { return pipeLine{a}, nil },
+				OnState: func(up bool, err error, i Info) {
+					if up {
+						info = i
+					}
+					said <- err
+				}})
 			if err != nil {
-				return
+				t.Fatal(err)
 			}
-			for in := buf[:n]; len(in) > 0; {
-				f, k, _ := dec.Next(in)
-				in = in[k:]
-				if f == nil {
-					continue
+			err = <-said
+			r.Close()
+			switch {
+			case c.want != "":
+				if !errors.Is(err, ErrFirmware) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%v, want %s", err, c.want)
 				}
-				q, _ := ParseFrame(f)
-				answer := Frame{TID: q.TID, Command: CmdIs, Property: q.Property, Value: []byte{3, 1}}
-				if q.Command == CmdReset {
-					answer.Property, answer.Value = PropLastStatus, []byte{112}
-				}
-				out, _ := answer.AppendBinary(nil)
-				b.Write(AppendHDLC(nil, out))
+			case err != nil || info.Caps != 0 || info.API != 0 || info.Version != "OLD" || info.EUI64 != 0x0200000000000003 || len(info.Channels) != 16:
+				t.Errorf("%v, %+v", err, info)
 			}
+		})
+	}
+}
+
+// answerFrom is a dongle that knows a few properties, echoes what is set but for those of
+// source match, and says of all else that there is no such property.
+func answerFrom(line net.Conn, answers map[Property]string) {
+	var dec Decoder
+	buf := make([]byte, 256)
+	for {
+		n, err := line.Read(buf)
+		if err != nil {
+			return
 		}
-	}()
-	var once sync.Once
-	r, err := Open(Config{Name: "pipe", Dial: func(context.Context) (l Line, err error) {
-		err = errors.New("busy")
-		once.Do(func() { l, err = pipeLine{a}, nil })
-		return l, err
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	for end := time.Now().Add(3 * time.Second); r.DongleStats().Failed == 0 && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !strings.Contains(r.lastErr, "speaks Spinel 3.1") && r.lastErr != "busy" {
-		t.Errorf("%v", r.lastErr)
+		for in := buf[:n]; len(in) > 0; {
+			f, k, _ := dec.Next(in)
+			in = in[k:]
+			if f == nil {
+				continue
+			}
+			q, _ := ParseFrame(f)
+			a := Frame{TID: q.TID, Command: CmdIs, Property: q.Property, Value: q.Value}
+			known, ok := answers[q.Property]
+			switch {
+			case q.Command == CmdReset:
+				a.Property, a.Value = PropLastStatus, []byte{byte(StatusResetPowerOn)}
+			case q.Command == CmdGet && ok:
+				a.Value, _ = hex.DecodeString(known)
+			case q.Command == CmdGet || q.Property >= PropSrcMatchEnabled:
+				a.Property, a.Value = PropLastStatus, []byte{byte(StatusNoProperty)}
+			}
+			out, _ := a.AppendBinary(nil)
+			line.Write(AppendHDLC(nil, out))
+		}
 	}
 }
 
