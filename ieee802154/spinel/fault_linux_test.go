@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -324,6 +325,37 @@ func TestProbe(t *testing.T) {
 				t.Errorf("%v\nhas no %q", err, s)
 			}
 		}
+	}
+}
+
+// An echoLine gives back what is written to it, as a modem does.
+type echoLine struct {
+	*io.PipeReader
+	*io.PipeWriter
+}
+
+func (l echoLine) Close() error    { return errors.Join(l.PipeReader.Close(), l.PipeWriter.Close()) }
+func (echoLine) SetBaud(int) error { return nil }
+func (echoLine) Discard() error    { return nil }
+func (l echoLine) Write(b []byte) (int, error) {
+	go l.PipeWriter.Write(bytes.Clone(b)) // the pipe holds nothing
+	return len(b), nil
+}
+
+// Our own questions are no answers.
+func TestEcho(t *testing.T) {
+	said := make(chan error, 8)
+	r, err := Open(Config{Name: "modem", probeWait: 50 * time.Millisecond, OnState: func(_ bool, err error, _ Info) { said <- err },
+		Dial: func(context.Context) (Line, error) {
+			r, w := io.Pipe()
+			return echoLine{r, w}, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := <-said; !errors.Is(err, ErrSilent) || !strings.Contains(err.Error(), "bytes came back and no Spinel frame: 7e 8f 02 01") {
+		t.Error(err)
 	}
 }
 

@@ -170,13 +170,13 @@ func (s *session) input(b []byte) {
 		s.sink.drop(DropHeader)
 		return
 	}
-	s.frames.Add(1)
 	switch f.Command {
 	case CmdIs, CmdInserted, CmdRemoved:
-	default:
+	default: // such as our own question, on a line that echoes
 		s.sink.drop(DropCommand)
 		return
 	}
+	s.frames.Add(1)
 	if f.TID != 0 {
 		s.answered(&f)
 		return

@@ -161,6 +161,8 @@ func TestDongleAbsent(t *testing.T) {
 			}
 			if s := log.String(); !strings.Contains(s, "what_to_do=\"plug the radio in") {
 				t.Errorf("the log does not say what to do:\n%s", s)
+			} else if strings.Contains(s, "<nil>") || kind == "slip" && !strings.Contains(s, "it has not answered yet") {
+				t.Errorf("the log does not say why:\n%s", s)
 			}
 			if err := g.start(); err != nil {
 				t.Skipf("no pseudo-terminal: %v", err)

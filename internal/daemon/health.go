@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"border-router/internal/serial"
 )
 
 // health is what is known of a radio that can go away. Its methods may be called from any
@@ -99,7 +101,7 @@ func remedy(url string, err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "give the user that runs the router the right to open the port (group dialout); border-router doctor tells how"
-	case errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EWOULDBLOCK):
+	case errors.Is(err, serial.ErrInUse), errors.Is(err, syscall.EBUSY), errors.Is(err, syscall.EWOULDBLOCK):
 		return "end the other program that has the port open; border-router doctor names it"
 	case strings.HasSuffix(tcp, "+tcp"):
 		return "start the server of the radio and see that it is reached; nothing is to be done here after that"

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"border-router/internal/serial"
 )
 
 // TestHealth asks for the state of radios that tell of it and of one that does not.
@@ -61,6 +63,7 @@ func TestRemedy(t *testing.T) {
 		{"spinel:///dev/ttyACM0", fmt.Errorf("open: %w", fs.ErrNotExist), "plug the radio in"},
 		{"spinel:///dev/ttyACM0", fmt.Errorf("open: %w", fs.ErrPermission), "dialout"},
 		{"slip:///dev/ttyUSB0", fmt.Errorf("open: %w", syscall.EBUSY), "other program"},
+		{"slip:///dev/ttyUSB0", fmt.Errorf("open: %w", serial.ErrInUse), "other program"},
 		{"slip+tcp://[::1]:60001", fmt.Errorf("dial: %w", syscall.ECONNREFUSED), "server"},
 		{"slip:///dev/ttyUSB0", errors.New("no answer"), "plug it in again"},
 	} {

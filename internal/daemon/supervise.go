@@ -86,9 +86,9 @@ func (d *Daemon) ownAddress(ctx context.Context, m *mesh, a radios.Addressed) (u
 	}
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	eui64, err := a.Address(wait)
+	eui64, reason := a.Address(wait)
 	switch {
-	case err == nil:
+	case reason == nil:
 		if !seen || eui64 != binary.BigEndian.Uint64(last) {
 			if seen {
 				d.log.Warn("another radio than before: its nodes have to register again", "link", m.name, "lladdr", ipv6.EUI64(eui64))
@@ -101,10 +101,15 @@ func (d *Daemon) ownAddress(ctx context.Context, m *mesh, a radios.Addressed) (u
 	case seen:
 		eui64 = binary.BigEndian.Uint64(last)
 	default:
+		var err error
 		if eui64, err = d.store.EUI64(m.name); err != nil {
 			return 0, fmt.Errorf("generate the EUI-64 of %s: %w", m.name, err)
 		}
 	}
-	d.log.Warn("waiting for the radio", "link", m.name, "radio", m.url, "err", err, "what_to_do", remedy(m.url, err))
+	if errors.Is(reason, context.DeadlineExceeded) { // the driver has told why, or will
+		d.log.Warn("waiting for the radio", "link", m.name, "radio", m.url, "err", "it has not answered yet")
+	} else {
+		d.log.Warn("waiting for the radio", "link", m.name, "radio", m.url, "err", reason, "what_to_do", remedy(m.url, reason))
+	}
 	return eui64, nil
 }
