@@ -46,16 +46,19 @@ func (e *examination) advertisers() {
 	}
 	for _, s := range senders {
 		for _, pid := range e.sys.find(s.name) {
+			if s.what == "" && !e.sys.here(pid) {
+				continue // it advertises elsewhere
+			}
 			add(pid, s.name, s.what, s.fix)
 		}
 	}
-	if pids := e.sys.find("systemd-networkd"); len(pids) > 0 {
+	if pids := e.sys.find("systemd-networkd"); len(pids) > 0 && e.sys.here(pids[0]) {
 		for _, file := range e.sendRA() {
 			add(pids[0], "systemd-networkd", file+" has IPv6SendRA=yes", "set IPv6SendRA=no in "+file+" and: sudo networkctl reload")
 		}
 	}
 	for _, pid := range e.sys.find("dnsmasq") {
-		if how := e.dnsmasqRA(pid); how != "" {
+		if how := e.dnsmasqRA(pid); how != "" && e.sys.here(pid) {
 			add(pid, "dnsmasq", how, "take it out where it is for the mesh's interface, and: sudo systemctl restart dnsmasq")
 		}
 	}

@@ -175,6 +175,29 @@ func TestNetworkd(t *testing.T) {
 	}
 }
 
+// TestElsewhere: programs in the network namespaces of containers advertise to others, but may
+// want the dongle all the same.
+func TestElsewhere(t *testing.T) {
+	m := good()
+	m["proc/77/comm"], m["proc/78/comm"], m["proc/79/comm"] = "radvd\n", "radvd\n", "otbr-agent\n"
+	root := files(t, m)
+	for of, ns := range map[string]string{"thread-self": "net:[1]", "77": "net:[2]", "78": "net:[1]", "79": "net:[2]"} {
+		dir := filepath.Join(root, "proc", of, "ns")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(ns, filepath.Join(dir, "net")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := look(t, root, testConfig(t), nil)
+	r.expect(t, Warn, "router advertisements", "radvd runs (pid 78)", "")
+	r.expect(t, Warn, "router advertisements", "otbr-agent runs (pid 79)", "")
+	if r.Warnings != 2 {
+		t.Errorf("%d warnings: %+v", r.Warnings, r.Checks)
+	}
+}
+
 // TestRawSocket tells which program has the raw ICMPv6 socket.
 func TestRawSocket(t *testing.T) {
 	m := good()

@@ -156,6 +156,14 @@ func (m machine) udpTaken(port uint16) bool {
 	return len(m.inodes("udp", port))+len(m.inodes("udp6", port)) > 0
 }
 
+// here reports whether a process is in the network namespace of this thread, as far as that is
+// known; in that of a container, what it sends is for others.
+func (m machine) here(pid int) bool {
+	own, err := os.Readlink(m.path("proc/thread-self/ns/net"))
+	other, err2 := os.Readlink(m.path("proc", strconv.Itoa(pid), "ns/net"))
+	return err != nil || err2 != nil || own == other
+}
+
 // find returns the processes with a name.
 func (m machine) find(name string) []int {
 	if len(name) > 15 { // TASK_COMM_LEN
