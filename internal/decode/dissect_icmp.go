@@ -203,8 +203,11 @@ func (f *fields) neighbor(typ uint8, b []byte, depth, layer int) {
 
 // duplicateAddress adds a DAR or DAC (RFC 6775 section 4.4).
 func (f *fields) duplicateAddress(code uint8, b []byte) {
-	n := 8 * (1 + int(code&15)) // RFC 8505 section 4.2: the code says the length of the ROVR
-	if len(b) < 20+n {
+	// RFC 8505 section 4.2: the suffix of the code says the length of the ROVR, in units of 8
+	// bytes; 0 is the message of RFC 6775, with an EUI-64.
+	suffix := int(code & 15)
+	n := 8 * max(1, suffix)
+	if suffix > 4 || len(b) < 20+n {
 		f.bytes("icmpv6.data", b)
 		return
 	}
@@ -213,7 +216,7 @@ func (f *fields) duplicateAddress(code uint8, b []byte) {
 	f.num("icmpv6.6lowpannd.da.lifetime", uint64(u16(b[2:])))
 	f.bytes("icmpv6.6lowpannd.da.eui64", b[4:12])
 	if n > 8 {
-		f.bytes("icmpv6.6lowpannd.da.rovr", b[4:4+n])
+		f.bytes("icmpv6.6lowpannd.da.rovr", b[4:4+n]) // Wireshark up to 4.0 knows none
 	}
 	f.addr("icmpv6.6lowpannd.da.reg_addr", b[4+n:20+n])
 }
