@@ -43,7 +43,7 @@ the exit status is 1 at the end.`,
   border-router decode --tree mesh.pcapng | less
   border-router decode -w ipv6.pcapng mesh.pcapng
   border-router capture --radio-only | border-router decode --tree
-  echo 41d809cdabffff04030201007412027b3b3a0285000000000000006cfd | border-router decode --tree`,
+  echo 41d809cdabffff04030201007412027b3b3a028500000000000000 | border-router decode --tree`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := exclusive(cmd, "tree", "write"); err != nil {
 				return err

@@ -237,10 +237,12 @@ func (f *fields) ndOptions(b []byte, depth, layer int) {
 }
 
 func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
+	rest := 0 // where the bytes begin that an option of this type does not have
 	switch {
 	case typ == 1 || typ == 2:
 		f.linkAddrOption(typ, v)
-	case typ == 3 && len(v) == 30:
+	case typ == 3 && len(v) >= 30:
+		rest = 30
 		f.num("icmpv6.opt.prefix.length", uint64(v[0]))
 		f.hex("icmpv6.opt.prefix.flag", uint64(v[1]), 2)
 		f.bit("icmpv6.opt.prefix.flag.l", v[1]&0x80 != 0)
@@ -257,34 +259,36 @@ func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
 		if depth < maxDepth && len(v) > 6 {
 			f.packet(v[6:], depth+1, layer+2)
 		}
-	case typ == 5 && len(v) == 6:
+	case typ == 5 && len(v) >= 6:
+		rest = 6
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.mtu", uint64(u32(v[2:])))
-	case typ == 7 && len(v) == 6:
+	case typ == 7 && len(v) >= 6:
+		rest = 6
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.advertisement_interval", uint64(u32(v[2:])))
-	case typ == 8 && len(v) == 6:
+	case typ == 8 && len(v) >= 6:
+		rest = 6
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.home_agent_preference", uint64(u16(v[2:])))
 		f.num("icmpv6.opt.home_agent_lifetime", uint64(u16(v[4:])))
 	case typ == 14:
 		f.bytes("icmpv6.opt.nonce", v)
-	case typ == 24 && len(v) >= 6 && len(v) <= 22:
+	case typ == 24 && len(v) >= 6:
 		f.num("icmpv6.opt.prefix.length", uint64(v[0]))
 		f.hex("icmpv6.opt.route_info.flag", uint64(v[1]), 2)
 		f.num("icmpv6.opt.route_info.flag.route_preference", uint64(v[1]>>3&3))
 		f.num("icmpv6.opt.route_info.flag.reserved", uint64(v[1]&0xe7))
 		f.num("icmpv6.opt.route_lifetime", uint64(u32(v[2:])))
-		if len(v) > 6 {
-			f.addr("icmpv6.opt.prefix", v[6:])
-		}
+		rest = f.ndPrefix("icmpv6.opt.prefix", v, 6)
 	case typ == 25 && len(v) >= 6:
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.rdnss.lifetime", uint64(u32(v[2:])))
-		for v = v[6:]; len(v) >= 16; v = v[16:] {
-			f.addr("icmpv6.opt.rdnss", v[:16])
+		for a := v[6:]; len(a) >= 16; a = a[16:] {
+			f.addr("icmpv6.opt.rdnss", a[:16])
 		}
 	case typ == 26 && len(v) >= 6:
+		rest = 6
 		f.hex("icmpv6.opt.efo", uint64(u16(v)), 4)
 		f.bit("icmpv6.opt.efo.m", v[0]&0x80 != 0)
 		f.bit("icmpv6.opt.efo.o", v[0]&0x40 != 0)
@@ -316,13 +320,15 @@ func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
 		f.num("icmpv6.opt.6co.flag.reserved", uint64(v[1]>>5))
 		f.str("icmpv6.opt.reserved", "")
 		f.num("icmpv6.opt.6co.valid_lifetime", uint64(u16(v[4:])))
-		f.addr("icmpv6.opt.6co.context_prefix", v[6:])
+		rest = f.ndPrefix("icmpv6.opt.6co.context_prefix", v, 6)
 	case typ == 35 && len(v) >= 22:
+		rest = 22
 		f.num("icmpv6.opt.abro.version_low", uint64(u16(v)))
 		f.num("icmpv6.opt.abro.version_high", uint64(u16(v[2:])))
 		f.num("icmpv6.opt.abro.valid_lifetime", uint64(u16(v[4:])))
 		f.addr("icmpv6.opt.abro.6lbr_address", v[6:22])
-	case typ == 36 && len(v) == 6:
+	case typ == 36 && len(v) >= 6:
+		rest = 6
 		f.hex("icmpv6.opt.6cio.unassigned1", uint64(u16(v)>>1), 4)
 		f.hex("icmpv6.opt.6cio.flag_g", uint64(u16(v)&1), 4)
 		f.hex("icmpv6.opt.6cio.unassigned2", uint64(u32(v[2:])), 8)
@@ -332,7 +338,8 @@ func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
 			n--
 		}
 		f.str("icmpv6.opt.captive_portal", string(v[:n]))
-	case typ == 38 && len(v) == 14:
+	case typ == 38 && len(v) >= 14:
+		rest = 14
 		w := u16(v)
 		f.num("icmpv6.opt.pref64.scaled_lifetime", uint64(w>>3))
 		f.hex("icmpv6.opt.pref64.plc", uint64(w&7), 4)
@@ -345,6 +352,23 @@ func (f *fields) ndOption(typ uint8, v []byte, depth, layer int) {
 		f.remark("icmpv6.undecoded.option")
 		f.bytes("icmpv6.data", v)
 	}
+	if rest > 0 && len(v) > rest {
+		f.unknown("icmpv6", v[rest:])
+	}
+}
+
+// ndPrefix adds the prefix that ends the option v from byte at on, of 8 or 16 bytes or none at
+// all, and returns where it ends.
+func (f *fields) ndPrefix(name string, v []byte, at int) int {
+	switch len(v) - at {
+	case 0:
+	case 8, 16:
+		f.addr(name, v[at:])
+		return len(v)
+	default:
+		f.remark("icmpv6.invalid_option_length")
+	}
+	return at
 }
 
 // linkAddrOption adds a link-layer address, whose length only the link knows: one of 16
