@@ -111,7 +111,7 @@ type RouterConfig struct {
 
 	// Commit, where set, has what was told of registrations written. Nodes are told that they
 	// are registered, or no more, when [Router.Committed] is called with the number that it
-	// returned, one more than before, or half a second has gone by. 0: it is written, or will
+	// returned, one more than before, or 2.5 s have gone by. 0: it is written, or will
 	// never be.
 	Commit func() (ticket uint64)
 

@@ -36,6 +36,7 @@ type Router struct {
 	raRepeat   int       // multicast RAs that follow soon
 
 	uncommitted []uncommitted // in the order of their tickets
+	stalled     bool          // the disk took too long
 	keptVersion uint32
 }
 
@@ -270,7 +271,7 @@ func (r *Router) Advance(now time.Time) {
 		r.advanceNode(now, n)
 	}
 	r.old = slices.DeleteFunc(r.old, func(o oldPrefix) bool { return !o.until.After(now) })
-	r.sendCommitted(now, func(u *uncommitted) bool { return !u.until.After(now) })
+	r.advanceCommit(now)
 	r.advanceRA(now)
 }
 

@@ -12,9 +12,11 @@ import (
 // is registered does not ask again before half of its lifetime is over.
 const (
 	maxUncommitted = 256
-	// maxCommitTime is how long a disk is waited for. It is half of RETRANS_TIMER, so that a
-	// node does not ask again meanwhile; a mesh is to go on where the disk does not.
-	maxCommitTime = 500 * time.Millisecond
+	// maxCommitTime is how long a disk is waited for: a node asks three times in three seconds,
+	// and is to be answered before it gives up (RFC 4861 section 10, MAX_UNICAST_SOLICIT and
+	// RETRANS_TIMER). A disk that took longer is not waited for until it is heard of again: a
+	// mesh is to go on where the disk does not.
+	maxCommitTime = 2500 * time.Millisecond
 )
 
 // An uncommitted answer waits for what it tells of to be written.
@@ -38,7 +40,7 @@ func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src
 			u.ticket, u.until = w.ticket, w.until
 		}
 	}
-	waits := u.ticket != 0 || s == StatusSuccess && r.cfg.Commit != nil
+	waits := u.ticket != 0 || s == StatusSuccess && r.cfg.Commit != nil && !r.stalled
 	if waits && len(r.uncommitted) >= maxUncommitted {
 		return DropTableFull
 	}
@@ -67,8 +69,16 @@ func (r *Router) unconfirm(addr netip.Addr) {
 // Committed says that what RouterConfig.Commit returned ticket for is written, and all
 // before it: nodes are told now.
 func (r *Router) Committed(now time.Time, ticket uint64) {
-	r.now = now
+	r.now, r.stalled = now, false
 	r.sendCommitted(now, func(u *uncommitted) bool { return u.ticket <= ticket })
+}
+
+// advanceCommit sends what has waited for too long.
+func (r *Router) advanceCommit(now time.Time) {
+	if t := r.commitDue(); !t.IsZero() && !t.After(now) {
+		r.stalled = true
+		r.sendCommitted(now, func(u *uncommitted) bool { return !u.until.After(now) })
+	}
 }
 
 // sendCommitted sends the answers at the head of the queue for which ready holds.

@@ -9,8 +9,8 @@ import (
 	"border-router/ipv6"
 )
 
-// TestCommit: a node hears that it is registered, or no more, when that is written, and half a
-// second later whatever the disk does; what changes nothing is answered at once.
+// TestCommit: a node hears that it is registered, or no more, when that is written, and before
+// it gives up whatever the disk does; what changes nothing is answered at once.
 func TestCommit(t *testing.T) {
 	const a, b = 0x0200_0000_0001_0001, 0x0200_0000_0001_0002
 	var ticket uint64
@@ -100,8 +100,14 @@ func TestCommit(t *testing.T) {
 	told()
 	w.r.Advance(begin.Add(maxCommitTime))
 	told(StatusSuccess)
-	w.r.Committed(w.now, 8) // late
+	register(a, 1, 10) // the disk is not waited for
+	told(StatusSuccess)
+	w.r.Committed(w.now, 8) // late; it is again
 	told()
+	register(a, 1, 10)
+	told()
+	w.r.Committed(w.now, ticket)
+	told(StatusSuccess)
 
 	for range maxUncommitted {
 		register(a, 1, 10)
