@@ -67,6 +67,19 @@ func TestCoordinatorBeacon(t *testing.T) {
 	if st := c.Stats(); st.BeaconRequests != 60 || st.BeaconsSent != 20 {
 		t.Errorf("%+v", st)
 	}
+	// Whoever goes on asking does not put the beacon off.
+	begin := now.Add(time.Second)
+	for now = begin; !c.Advance(now, nil); now = now.Add(time.Millisecond) {
+		if now.Sub(begin) > beaconDelayMax {
+			t.Fatal("put off")
+		}
+		if _, err := take(t, c, now, AppendBeaconRequest(nil, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, ok := c.Append(now, nil, 0, nil); !ok {
+		t.Error("no beacon")
+	}
 	// An enhanced beacon request is not answered.
 	e := Frame{Type: TypeCommand, Version: Version2015, Dst: Short(BroadcastShort), DstPAN: BroadcastPAN, Payload: []byte{7}}
 	if _, err := take(t, c, now, build(t, e)); err != nil || !c.Deadline().IsZero() {

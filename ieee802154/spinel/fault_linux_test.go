@@ -69,8 +69,8 @@ func TestFaults(t *testing.T) {
 					if !tx[k].Status.OK() {
 						t.Fatalf("time %d, fragment %d: %v", i, k, tx[k].Status)
 					}
-					g.expect(g.node, tx[k].Data)
 				}
+				g.expectAll(start, tx)
 				before := g.radio.RadioStats().Delivered
 				for {
 					if g.try(before) {

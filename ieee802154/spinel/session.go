@@ -1,6 +1,7 @@
 package spinel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -254,9 +255,9 @@ func (s *session) write(f *Frame) error {
 	return nil
 }
 
-// ask sends a request and returns the value of its answer, which is valid until the next
-// one. A status other than OK is the error. An answer that does not come is asked for again,
-// which no request that is made here minds.
+// ask sends a request and returns the value of its answer. A status other than OK is the
+// error. An answer that does not come is asked for again, which no request that is made here
+// minds.
 func (s *session) ask(ctx context.Context, cmd Command, prop Property, value []byte) ([]byte, error) {
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
@@ -284,7 +285,7 @@ func (s *session) ask(ctx context.Context, cmd Command, prop Property, value []b
 					continue
 				}
 				if f.Property == prop {
-					return f.Value, nil
+					return bytes.Clone(f.Value), nil // the buffer is for the next who asks
 				}
 				if f.Property == PropLastStatus {
 					r := Reader{b: f.Value}
