@@ -305,10 +305,12 @@ func (q *queue) next(now time.Time) *datagram {
 	if q.strange.head == nil {
 		return nil
 	}
-	if d := q.nextOf(&q.strange, now); d != nil {
-		return d
+	for _, r := range [...]*roster{&q.strange, &q.known} {
+		if d := q.nextOf(r, now); d != nil {
+			return d
+		}
 	}
-	return q.nextOf(&q.known, now)
+	return q.nextOf(&q.strange, now) // those that were among the known ones, and do not answer any more
 }
 
 // nextOf is next among the neighbours of one kind.

@@ -110,3 +110,28 @@ func TestQueueMissed(t *testing.T) {
 		t.Errorf("a neighbour that takes nothing goes before %d others", n)
 	}
 }
+
+// TestStopsAnswering: what waits for a neighbour that has just left too many frames in a row
+// unacknowledged goes on to be sent, as to one that was never heard, whenever in the turns of
+// the others that happens.
+func TestStopsAnswering(t *testing.T) {
+	now := time.Unix(100, 0)
+	known, strange := ipv6.EUI64(1), ipv6.EUI64(2)
+	for size := 100; size <= ipv6.MinMTU; size += 20 {
+		a := newStation(InterfaceConfig{EUI64: euiA})
+		a.Output(now, testUDP(linkTo(euiA, known), 60), known)
+		a.frames(t, now, ieee802154.TxAcked)
+		a.Output(now, testUDP(linkTo(euiA, strange), 60), strange)
+		for range maxMissed + 4 {
+			a.Output(now, testUDP(linkTo(euiA, known), size), known)
+		}
+		for a.Stats().DatagramsQueued > 0 {
+			if a.Next(now, a.tx[:1]) != 1 {
+				t.Fatalf("nothing is sent of %d datagrams of %d bytes", a.Stats().DatagramsQueued, size)
+			}
+			a.tx[0].Status = ieee802154.TxNoAck
+			a.Done(now, a.tx[:1])
+			checkInterface(t, a.Interface)
+		}
+	}
+}
