@@ -83,7 +83,7 @@ func FuzzInterface(f *testing.F) {
 		dsts := [4]ipv6.LinkAddr{ipv6.EUI64(euiB), ipv6.Short(shortB), ipv6.BroadcastShort, ipv6.EUI64(0xc)}
 		b := newStation(InterfaceConfig{EUI64: euiB, Short: shortB, Limits: limits})
 		now := time.Unix(100, 0)
-		var seq, last [4]uint32
+		var seq, last [8]uint32 // of a destination and a source
 		sent := map[[2]uint32]ipv6.Packet{}
 		pull := func(n int, status ieee802154.TxStatus, at int) {
 			n = a.Next(now, a.tx[:n])
@@ -110,7 +110,7 @@ func FuzzInterface(f *testing.F) {
 					t.Fatalf("got %x\nwant %x", []byte(p), []byte(sent[k]))
 				}
 				if k[1] <= last[k[0]] {
-					t.Fatalf("to %v: number %d after %d", dsts[k[0]], k[1], last[k[0]])
+					t.Fatalf("to %v: number %d after %d", dsts[k[0]&3], k[1], last[k[0]])
 				}
 				last[k[0]] = k[1]
 			}
@@ -119,16 +119,16 @@ func FuzzInterface(f *testing.F) {
 		for _, op := range ops {
 			arg := int(op & 15)
 			switch op >> 6 {
-			case 0: // a packet; hop limit and flow label say for whom and which
-				d := arg & 3
-				p := testUDP(linkTo(euiA, dsts[d]), 48+(int(op)&63)*19)
-				seq[d]++
-				p.SetHopLimit(byte(d))
-				p[2], p[3] = byte(seq[d]>>8), byte(seq[d])
-				if err := a.Output(now, p, dsts[d]); err != nil {
+			case 0: // a packet; hop limit and flow label say for whom, of whom, and which
+				d, f := dsts[arg&3], arg&7
+				p := testUDP(linkTo(euiA+uint64(f>>2), d), 48+(int(op)&63)*19)
+				seq[f]++
+				p.SetHopLimit(byte(f))
+				p[2], p[3] = byte(seq[f]>>8), byte(seq[f])
+				if err := a.Output(now, p, d); err != nil {
 					t.Fatal(err)
 				}
-				sent[[2]uint32{uint32(d), seq[d]}] = p
+				sent[[2]uint32{uint32(f), seq[f]}] = p
 				checkInterface(t, a.Interface)
 			case 1: // a batch, all well but what is lost
 				pull(arg+1, ieee802154.TxSent, int(op>>4&3)*5)

@@ -98,9 +98,31 @@ func checkQueue(t testing.TB, q *queue) {
 		for ; nb != nil; nb = nb.hashNext {
 			neighbors++
 			n, size := 0, 0
-			for d := nb.head; d != nil; d = d.next {
-				n++
-				size += len(d.b)
+			used := 0
+			for k := range nb.flow {
+				f, bytes := &nb.flow[k], 0
+				if f.head != nil {
+					used++
+				}
+				for d := f.head; d != nil; d = d.next {
+					n++
+					bytes += len(d.b)
+					if d.next == nil && d != f.tail || d.next != nil && d.next.at.Before(d.at) {
+						t.Fatalf("neighbour %v: a flow is out of order", nb.dst)
+					}
+					if d.begun && d != nb.first() {
+						t.Fatalf("neighbour %v: what was begun is not next", nb.dst)
+					}
+				}
+				if size += bytes; bytes != int(f.bytes) || (f.head == nil) != (f.tail == nil) {
+					t.Fatalf("neighbour %v: %d bytes in a flow, counted %d", nb.dst, bytes, f.bytes)
+				}
+				if f.head != nil && (nb.first() == nil || !nb.first().begun && f.finish < nb.flow[nb.turn].finish) {
+					t.Fatalf("neighbour %v: another flow is next", nb.dst)
+				}
+			}
+			if used != int(nb.used) {
+				t.Fatalf("neighbour %v: %d flows, counted %d", nb.dst, used, nb.used)
 			}
 			if n != nb.n || size != nb.bytes || nb.refs < n || n > q.limits.QueuePerNeighbor {
 				t.Fatalf("neighbour %v: %d datagrams, %d bytes; counted %d, %d, refs %d", nb.dst, n, size, nb.n, nb.bytes, nb.refs)

@@ -14,8 +14,8 @@ const (
 )
 
 // Output queues the packet p for the neighbour dst. The zero dst is the broadcast address
-// for a multicast packet. Where its queue, or all of them, are full, the oldest packet in
-// the fullest makes room. An error, a [Drop], means that p was not taken: no neighbour, or
+// for a multicast packet. Where its queue, or all of them, are full, the oldest packet of the
+// flow with most in the fullest makes room. An error, a [Drop], means that p was not taken: no neighbour, or
 // longer than the MTU, or every frame counter used. Output keeps no part of p.
 func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) error {
 	if len(p) > ipv6.MinMTU {
@@ -62,7 +62,7 @@ func (i *Interface) Output(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) erro
 		d.reset(append(append(d.buf[:0], 0x41), p...), 1, 0)
 	}
 	idle := (i.q.ready == 0 && i.current == nil || i.starved) && !nb.sleepy
-	i.q.push(now, nb, d)
+	i.q.push(now, nb, d, i.flowOf(p))
 	i.stats.DatagramsOut++
 	if nb.sleepy {
 		i.hold(nb)

@@ -24,7 +24,7 @@ const (
 type datagram struct {
 	cutter
 	to   *neighbor
-	next *datagram // in the neighbour's queue, or in the list of unused ones
+	next *datagram // in its flow, or in the list of unused ones
 	at   time.Time // when it was queued
 
 	// Of a neighbour that sleeps.
@@ -39,6 +39,11 @@ type datagram struct {
 
 // A neighbor is a link-layer destination and the datagrams that wait for it.
 type neighbor struct {
+	neighborState
+	flows
+}
+
+type neighborState struct {
 	dst     ipv6.LinkAddr
 	unicast bool
 	hdrLen  uint8
@@ -61,11 +66,10 @@ type neighbor struct {
 	// among the active ones.
 	sleepy bool
 
-	head, tail *datagram
-	n          int // datagrams waiting
-	bytes      int // compressed bytes waiting
-	refs       int // datagrams waiting or with the radio
-	deficit    int // bytes that may still be sent in this turn
+	n       int // datagrams waiting
+	bytes   int // compressed bytes waiting
+	refs    int // datagrams waiting or with the radio
+	deficit int // bytes that may still be sent in this turn
 
 	// CoDel (RFC 8289 section 4.2).
 	firstAbove, dropNext time.Time
@@ -110,7 +114,7 @@ type roster struct {
 
 // A queue holds what waits for the radio: a queue for each neighbour, which are served in
 // turn, each the same number of bytes (deficit round robin), and whose delay is bounded by
-// CoDel. What it may hold, it may hold of everything in all. However many neighbours there are
+// CoDel. In the queue for a neighbour the flows have an equal share each (queue_flow.go). What it may hold, it may hold of everything in all. However many neighbours there are
 // that were not heard to take anything, one of them has its turn for each quantum that is
 // sent to the others.
 type queue struct {
@@ -153,11 +157,11 @@ func (q *queue) lookup(dst ipv6.LinkAddr) *neighbor {
 }
 
 // admit returns the queue for dst with room for one datagram in it, and in all. It drops
-// the oldest datagrams where there is none; nil means that everything is with the radio.
+// others where there is none; nil means that everything is with the radio.
 func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 	nb := q.lookup(dst)
 	if nb != nil && nb.n >= q.most(nb) {
-		d := nb.oldest(q)
+		d := nb.victim(q)
 		if d == nil {
 			return nil // the only one is with the radio
 		}
@@ -170,7 +174,7 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 	if q.total >= q.limits.QueueDatagrams {
 		var d *datagram
 		if long := q.longest(); long != nil {
-			d = long.oldest(q)
+			d = long.victim(q)
 		}
 		if d == nil {
 			return nil
@@ -194,7 +198,7 @@ func (q *queue) admit(dst ipv6.LinkAddr) *neighbor {
 			p = &(*p).hashNext
 		}
 		*p = nb.hashNext
-		*nb = neighbor{}
+		nb.neighborState = neighborState{} // nothing waits in flows
 	}
 	nb.dst, nb.sleepy = dst, sleepy
 	q.setup(nb)
@@ -214,19 +218,14 @@ func (q *queue) get() *datagram {
 	return d
 }
 
-// push appends d, which is for nb.
-func (q *queue) push(now time.Time, nb *neighbor, d *datagram) {
-	d.to, d.at, d.next = nb, now, nil
+// push puts d, which is of the flow id to nb, into the queue.
+func (q *queue) push(now time.Time, nb *neighbor, d *datagram, id uint32) {
+	d.to, d.at = nb, now
 	d.begun, d.flying, d.again = false, false, false
 	if nb.refs == 0 && !nb.active {
 		q.unidle(nb)
 	}
-	if nb.tail != nil {
-		nb.tail.next = d
-	} else {
-		nb.head = d
-	}
-	nb.tail = d
+	nb.insert(d, id)
 	nb.n++
 	nb.refs++
 	nb.bytes += len(d.b)
@@ -321,7 +320,7 @@ func (q *queue) nextOf(r *roster, now time.Time) *datagram {
 			q.activate(r.deactivate()) // it is of the other kind by now
 			continue
 		}
-		if nb.head == nil || nb.sleepy {
+		if nb.n == 0 || nb.sleepy {
 			r.deactivate()
 			if nb.refs == 0 {
 				q.idle(nb)
@@ -404,9 +403,9 @@ func (q *queue) sweep(r *roster) {
 		next := nb.nextActive
 		nb.nextActive = nil
 		switch {
-		case nb.head != nil && !nb.sleepy && tail == nil:
+		case nb.n > 0 && !nb.sleepy && tail == nil:
 			head, tail = nb, nb
-		case nb.head != nil && !nb.sleepy:
+		case nb.n > 0 && !nb.sleepy:
 			tail.nextActive, tail = nb, nb
 		default:
 			nb.active = false
@@ -425,7 +424,7 @@ func (q *queue) sweep(r *roster) {
 func (q *queue) longest() (long *neighbor) {
 	for _, r := range [...]*roster{&q.strange, &q.known} {
 		for nb := r.head; nb != nil; nb = nb.nextActive {
-			if nb.head != nil && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
+			if nb.n > 0 && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
 				long = nb
 			}
 		}
@@ -436,31 +435,15 @@ func (q *queue) longest() (long *neighbor) {
 	return long
 }
 
-// pop takes the oldest datagram out of the queue.
-func (nb *neighbor) pop(q *queue) *datagram {
-	d := nb.head
-	if nb.head = d.next; nb.head == nil {
-		nb.tail = nil
-	}
-	d.next = nil
-	nb.n--
-	nb.bytes -= len(d.b)
-	if nb.sleepy {
-		q.held--
-	} else {
-		q.ready--
-	}
-	return d
-}
-
 // fresh pops the oldest datagram that is not too old to be sent, or nil, and says whether
 // the delay has been above the target for so long that it may be dropped: the function
-// dodequeue of RFC 8289 section 5.6.
-func (nb *neighbor) fresh(q *queue, now time.Time) (d *datagram, mayDrop bool) {
+// dodequeue of RFC 8289 section 5.6. One that has overtaken others says nothing of the delay,
+// which is theirs.
+func (nb *neighbor) fresh(q *queue, now time.Time) (d *datagram, mayDrop, overtook bool) {
 	for {
-		if nb.head == nil {
+		if nb.n == 0 {
 			nb.firstAbove = time.Time{}
-			return nil, false
+			return nil, false, false
 		}
 		d = nb.pop(q)
 		delay := now.Sub(d.at)
@@ -468,22 +451,28 @@ func (nb *neighbor) fresh(q *queue, now time.Time) (d *datagram, mayDrop bool) {
 			q.discard(d, DropQueueDelay)
 			continue
 		}
+		if delay < q.limits.QueueTarget && !nb.firstAbove.IsZero() && nb.waits(now.Add(-q.limits.QueueTarget)) {
+			return d, false, true
+		}
 		if delay < q.limits.QueueTarget || nb.bytes <= ipv6.MinMTU {
 			nb.firstAbove = time.Time{}
-			return d, false
+			return d, false, false
 		}
 		if nb.firstAbove.IsZero() {
 			nb.firstAbove = now.Add(q.limits.QueueInterval)
-			return d, false
+			return d, false, false
 		}
-		return d, !now.Before(nb.firstAbove)
+		return d, !now.Before(nb.firstAbove), false
 	}
 }
 
 // dequeue pops the next datagram to send, or nil: the function deque of RFC 8289
 // section 5.5.
 func (nb *neighbor) dequeue(q *queue, now time.Time) *datagram {
-	d, mayDrop := nb.fresh(q, now)
+	d, mayDrop, overtook := nb.fresh(q, now)
+	if overtook {
+		return d
+	}
 	if d == nil || !mayDrop {
 		nb.dropping = false
 		return d
@@ -493,16 +482,19 @@ func (nb *neighbor) dequeue(q *queue, now time.Time) *datagram {
 		for !now.Before(nb.dropNext) && nb.dropping {
 			q.discard(d, DropQueueDelay)
 			nb.count++
-			if d, mayDrop = nb.fresh(q, now); !mayDrop {
-				nb.dropping = false
-			} else {
+			if d, mayDrop, overtook = nb.fresh(q, now); mayDrop || overtook {
 				nb.dropNext = controlLaw(nb.dropNext, interval, nb.count)
+			} else {
+				nb.dropping = false
+			}
+			if overtook {
+				break
 			}
 		}
 		return d
 	}
 	q.discard(d, DropQueueDelay)
-	d, _ = nb.fresh(q, now)
+	d, _, _ = nb.fresh(q, now)
 	nb.dropping = true
 	// "If min went above target close to when we last went below it, assume that the drop
 	// rate that controlled the queue on the last cycle is a good starting point."

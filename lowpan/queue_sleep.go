@@ -8,40 +8,13 @@ func (q *queue) most(nb *neighbor) int {
 	return q.limits.QueuePerNeighbor
 }
 
-// oldest takes the oldest datagram that is not with the radio out of nb's queue; nil means
-// that there is none.
-func (nb *neighbor) oldest(q *queue) *datagram {
-	if nb.head == nil || !nb.head.flying {
-		if nb.head == nil {
-			return nil
-		}
-		return nb.pop(q)
-	}
-	d := nb.head.next
-	if d == nil {
-		return nil
-	}
-	if nb.head.next = d.next; d.next == nil {
-		nb.tail = nb.head
-	}
-	d.next = nil
-	nb.n--
-	nb.bytes -= len(d.b)
-	if nb.sleepy {
-		q.held--
-	} else {
-		q.ready--
-	}
-	return d
-}
-
 // makeRoom drops a datagram of the neighbour that sleeps and has most of them waiting. It
 // looks at every neighbour, and only when there is no room.
 func (q *queue) makeRoom() bool {
 	var long *neighbor
 	for _, nb := range q.byDst {
 		for ; nb != nil; nb = nb.hashNext {
-			if nb.sleepy && nb.n > 0 && (nb.n > 1 || !nb.head.flying) && (long == nil || nb.bytes > long.bytes) {
+			if nb.sleepy && nb.n > 0 && (nb.n > 1 || !nb.first().flying) && (long == nil || nb.bytes > long.bytes) {
 				long = nb
 			}
 		}
@@ -49,7 +22,7 @@ func (q *queue) makeRoom() bool {
 	if long == nil {
 		return false
 	}
-	q.discard(long.oldest(q), DropQueueTotal)
+	q.discard(long.victim(q), DropQueueTotal)
 	return true
 }
 

@@ -368,7 +368,7 @@ func (i *Interface) nextRecovery(b []byte) []byte {
 		r.controlHead = (r.controlHead + 1) % len(r.controls)
 		r.controlN--
 		nb := &r.to
-		*nb = neighbor{dst: c.dst}
+		nb.neighborState = neighborState{dst: c.dst}
 		i.setup(nb)
 		b = nb.header(b, i.sequence())
 		if c.reset {

@@ -230,7 +230,7 @@ func (i *Interface) settleQueue(dst ipv6.LinkAddr) {
 	if nb != nil && nb.sleepy != i.sleeps(dst) {
 		i.q.setSleepy(nb, !nb.sleepy)
 		for nb.sleepy && nb.n > i.q.most(nb) {
-			i.q.discard(nb.oldest(&i.q), DropQueueFull)
+			i.q.discard(nb.victim(&i.q), DropQueueFull)
 		}
 		for nb.sleepy && i.q.held > i.cfg.Limits.IndirectDatagrams && i.q.makeRoom() {
 		}
@@ -256,7 +256,7 @@ func (i *Interface) persistence(s *sleeper) time.Duration {
 // hold sees to it that what waits for nb, which sleeps, is announced and expires.
 func (i *Interface) hold(nb *neighbor) {
 	i.refresh(nb.dst)
-	t := nb.head.at.Add(i.persistence(i.sleeper(nb.dst)))
+	t := nb.first().at.Add(i.persistence(i.sleeper(nb.dst)))
 	if s := &i.sleep; s.deadline.IsZero() || t.Before(s.deadline) {
 		s.deadline = t
 	}
@@ -355,7 +355,7 @@ func (i *Interface) nextIndirect(now time.Time, tx []ieee802154.TxFrame) (n int)
 		if nb == nil {
 			break
 		}
-		d := nb.head
+		d := nb.first()
 		i.assignTag(d)
 		if d.again {
 			i.stats.IndirectRepeats++
@@ -393,7 +393,7 @@ func (i *Interface) nextPolled(now time.Time) (nb *neighbor, trial bool) {
 		x.queued = false
 		trial = x.trial
 		nb = i.waiting(dst)
-		if nb == nil || nb.head.flying {
+		if nb == nil || nb.first().flying {
 			x.trial = false
 			continue
 		}
@@ -502,11 +502,11 @@ func (i *Interface) expire(now time.Time, nb *neighbor) {
 	s := &i.sleep
 	x := i.sleeper(nb.dst)
 	long := i.persistence(x)
-	for nb.head != nil {
-		if nb.head.flying {
+	for nb.n > 0 {
+		if nb.first().flying {
 			return // sleepDone goes on
 		}
-		if now.Sub(nb.head.at) < long {
+		if now.Sub(nb.first().at) < long {
 			i.hold(nb)
 			return
 		}

@@ -81,7 +81,7 @@ func (i *Interface) sleeper(a ipv6.LinkAddr) *sleeper { return i.sleep.known[i.n
 func (i *Interface) waiting(a ipv6.LinkAddr) *neighbor {
 	nb := i.heldFor(a)
 	if o := i.other(a); !o.IsZero() {
-		if x := i.heldFor(o); x != nil && (nb == nil || x.head.before(nb.head)) {
+		if x := i.heldFor(o); x != nil && (nb == nil || x.first().before(nb.first())) {
 			return x
 		}
 	}

@@ -506,9 +506,9 @@ func FuzzSleep(f *testing.F) {
 			case 0:
 				s.Input(now, &ieee802154.RxFrame{Data: dataRequest(uint8(k), ieee802154.Extended(euiB+arg))})
 			case 1:
-				s.Output(now, testUDP(linkTo(euiA, dst), 60), dst)
+				s.Output(now, testUDP(linkTo(euiA+uint64(op>>6), dst), 60), dst)
 			case 2:
-				s.Output(now, testUDP(linkTo(euiA, dst), 300), dst)
+				s.Output(now, testUDP(linkTo(euiA+uint64(op>>6), dst), 300), dst)
 			case 3:
 				if inFlight == 0 {
 					inFlight = s.Next(now, s.tx[:1+arg])
