@@ -31,6 +31,9 @@
 //
 // # Neighbours that sleep
 //
+// Neighbours have their turns, and in what one of them is sent each host that sends to it has
+// its share.
+//
 // What is for a neighbour whose receiver is off stays in its queue until it sends a data
 // request, one frame for each (IEEE 802.15.4 indirect transmission), with any radio; those
 // that listen are not held up. [Interface] learns who sleeps, or is told by
