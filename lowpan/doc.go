@@ -27,12 +27,10 @@
 // [FragHeader] and [Reassembler] cut and join datagrams, [RFrag] and [RFragAck] are what they
 // are cut into for neighbours that recover lost fragments ([RecoveryConfig]), [Interface] puts codecs, fragments
 // and MAC frames together between a radio and the router, [Pump] moves frames between the
-// goroutine of a radio and the loop.
+// goroutine of a radio and the loop. Neighbours have their turns, and in what one of them is
+// sent each host that sends to it has its share.
 //
 // # Neighbours that sleep
-//
-// Neighbours have their turns, and in what one of them is sent each host that sends to it has
-// its share.
 //
 // What is for a neighbour whose receiver is off stays in its queue until it sends a data
 // request, one frame for each (IEEE 802.15.4 indirect transmission), with any radio; those
@@ -40,8 +38,8 @@
 // [Interface.SetSleep], and is itself the coordinator of the PAN: it answers beacon requests
 // and refuses associations. As a device it can sleep ([InterfaceConfig].Sleep). Broadcasts
 // are not kept: those who sleep through one miss it, and no node of RFC 6775 needs any. A
-// device is held to be asleep under the address that it polls with; what waits for its other
-// one, short or extended, is not fetched by that.
+// device that polls with one of its addresses fetches by that what waits for the other, short
+// or extended, where it is known that both are its own ([Interface.SetSame]).
 //
 // # Security
 //
