@@ -31,6 +31,7 @@ const (
 	DropInterface                    // Relay-reply for another interface
 	DropSource                       // source address that cannot be answered
 	DropStopped                      // the machine is not running
+	DropBusy                         // too many answers wait to be sent
 	numDrops
 )
 
@@ -63,6 +64,7 @@ var dropText = [numDrops]string{
 	DropInterface:    "dhcp6_interface",
 	DropSource:       "dhcp6_source",
 	DropStopped:      "dhcp6_stopped",
+	DropBusy:         "dhcp6_busy",
 }
 
 // Error returns the reason as a metric label.

@@ -70,6 +70,25 @@ func TestDrops(t *testing.T) {
 	s.s.SetPrefix(s.now, netip.Prefix{}, netip.Addr{}, netip.Addr{})
 	must("confirm without prefix", DropLink, s.s.HandleMessage(s.now, clientSrc, raw(of(clientID, "", confirm).asking(ownAddr))), s.s.Stats().Dropped)
 
+	for _, typ := range []dhcpv6.MessageType{request, renew, rebind, release, decline} {
+		s = newCounter(t, ServerConfig{Busy: func() bool { return true }})
+		server := serverID
+		if typ == rebind {
+			server = ""
+		}
+		must("busy", DropBusy, s.s.HandleMessage(s.now, clientSrc, raw(of(clientID, server, typ).asking(ownAddr))), s.s.Stats().Dropped)
+		if len(s.s.Bindings()) != 0 {
+			t.Errorf("busy: %v has made a binding", typ)
+		}
+	}
+	s = newCounter(t, ServerConfig{RapidCommit: true, Busy: func() bool { return true }})
+	must("busy", DropBusy, s.s.HandleMessage(s.now, clientSrc, raw(of(clientID, "", solicit).asking(), 0, 14, 0, 0)), s.s.Stats().Dropped)
+	for _, b := range [][]byte{good, raw(of(clientID, "", inforeq)), raw(of(clientID, "", confirm).asking(ownAddr))} {
+		if err := s.s.HandleMessage(s.now, clientSrc, b); err != nil {
+			t.Errorf("busy: %v, where nothing is to be bound", err)
+		}
+	}
+
 	pd := Mode{Prefixes: true}
 	for _, c := range []struct {
 		name string

@@ -52,6 +52,9 @@ func (s *Server) answer(now time.Time, q *query) (*builder, error) {
 		return nil, err
 	}
 	m := q.m
+	if s.cfg.Busy != nil && s.binds(q) && s.cfg.Busy() {
+		return nil, DropBusy
+	}
 	b := newMessage(dhcpv6.MessageTypeReply, m.xid)
 	b.duid(dhcpv6.OptionClientID, m.client)
 	b.duid(dhcpv6.OptionServerID, s.cfg.DUID)
@@ -103,6 +106,17 @@ func (s *Server) answer(now time.Time, q *query) (*builder, error) {
 		}
 	}
 	return b, nil
+}
+
+// binds reports whether a message can make, change or end bindings.
+func (s *Server) binds(q *query) bool {
+	switch q.m.typ {
+	case dhcpv6.MessageTypeInformationRequest, dhcpv6.MessageTypeConfirm:
+		return false
+	case dhcpv6.MessageTypeSolicit:
+		return q.m.rapid && s.cfg.RapidCommit
+	}
+	return !q.unicast
 }
 
 // whole returns a time in seconds as it is put into options.

@@ -68,6 +68,9 @@ type ServerConfig struct {
 	// InUse says that an address belongs to another than the client with this address on
 	// the link, as the neighbor table knows: it is not leased. nil: never.
 	InUse func(addr, peer netip.Addr) bool
+	// Busy says that an answer which tells of a binding could not be sent now: what asks for
+	// one is dropped, with bindings as they are. nil: never.
+	Busy func() bool
 
 	PreferredLifetime time.Duration // 12 h
 	ValidLifetime     time.Duration // 24 h

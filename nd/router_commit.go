@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
@@ -31,34 +32,60 @@ type uncommitted struct {
 }
 
 // confirm sends the answer to a registration of addr once what was taken, changed or ended is
-// written; a refusal at once, but not before an answer to the same node about addr that waits.
-// The error says that too many wait; the node will ask again.
+// written; a refusal, and what the disk is not waited for with, at once, but not before an
+// answer to the same node about addr that waits. Where the same answer waits already, it is
+// the one to both. The error says that too many wait; the node will ask again.
 func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src, dst netip.Addr, hops uint8, ll ipv6.LinkAddr) error {
-	u := uncommitted{addr: addr, until: now.Add(maxCommitTime)}
-	for i := range r.uncommitted {
-		if w := &r.uncommitted[i]; s != StatusSuccess && w.addr == addr && w.ll == ll {
-			u.ticket, u.until = w.ticket, w.until
-		}
-	}
-	waits := u.ticket != 0 || s == StatusSuccess && r.cfg.Commit != nil && !r.stalled
-	if waits && len(r.uncommitted) >= maxUncommitted {
-		return DropTableFull
-	}
-	if waits && u.ticket == 0 {
-		u.ticket = r.cfg.Commit()
-	}
-	if u.ticket == 0 {
-		r.send(now, b, src, dst, hops, ll)
+	r.buf = b
+	waits := s == StatusSuccess && r.cfg.Commit != nil && !r.stalled
+	before, share := r.before(addr, ll)
+	if before != nil && dst == before.dst && bytes.Equal(b, before.message) {
 		return nil
 	}
-	r.buf = b
-	u.message, u.src, u.dst, u.hops, u.ll = slices.Clone(b), src, dst, hops, ll
+	if (waits || before != nil) && (len(r.uncommitted) >= maxUncommitted || share >= maxUncommitted/4) {
+		return DropTableFull
+	}
+	u := uncommitted{addr: addr, until: now.Add(maxCommitTime), src: src, dst: dst, hops: hops, ll: ll}
+	if waits {
+		r.buf = nil // it may be written at once, and others be sent
+		u.ticket = r.cfg.Commit()
+		r.buf = b
+	}
+	if u.ticket == 0 {
+		if before, _ = r.before(addr, ll); before == nil {
+			r.send(now, b, src, dst, hops, ll)
+			return nil
+		}
+		u.ticket, u.until = before.ticket, before.until
+	}
+	u.message = slices.Clone(b)
 	i := len(r.uncommitted) // the place behind those of its ticket
 	for i > 0 && r.uncommitted[i-1].ticket > u.ticket {
 		i--
 	}
 	r.uncommitted = slices.Insert(r.uncommitted, i, u)
 	return nil
+}
+
+// before returns the last answer that waits to be sent to ll about addr, nil where there is
+// none, and how many wait to be sent to ll.
+func (r *Router) before(addr netip.Addr, ll ipv6.LinkAddr) (last *uncommitted, n int) {
+	for i := range r.uncommitted {
+		if u := &r.uncommitted[i]; u.ll == ll {
+			if n++; u.addr == addr {
+				last = u
+			}
+		}
+	}
+	return last, n
+}
+
+// repeated reports whether the registration v of e was asked for a moment ago: its answer
+// still waits.
+func (r *Router) repeated(e *entry, v Record) bool {
+	since := v.Expires.Sub(e.until)
+	return e.ll == v.LinkAddr && e.hasTID == v.HasTID && e.tid == v.TID && since >= 0 && since <= maxCommitTime &&
+		slices.ContainsFunc(r.uncommitted, func(u uncommitted) bool { return u.addr == v.Addr })
 }
 
 // unconfirm has no node told that addr is registered which is not any more.
@@ -83,13 +110,13 @@ func (r *Router) advanceCommit(now time.Time) {
 
 // sendCommitted sends the answers at the head of the queue for which ready holds.
 func (r *Router) sendCommitted(now time.Time, ready func(*uncommitted) bool) {
-	n := 0
-	for ; n < len(r.uncommitted) && ready(&r.uncommitted[n]); n++ {
-		u, buf := &r.uncommitted[n], r.buf
+	for len(r.uncommitted) > 0 && ready(&r.uncommitted[0]) {
+		u, buf := r.uncommitted[0], r.buf
+		r.uncommitted[0] = uncommitted{}
+		r.uncommitted = r.uncommitted[1:] // first: the sender may call back
 		r.send(now, u.message, u.src, u.dst, u.hops, u.ll)
 		r.buf = buf
 	}
-	r.uncommitted = slices.Delete(r.uncommitted, 0, n)
 }
 
 // commitDue is when the first answer is sent whatever the disk does.

@@ -109,8 +109,20 @@ func TestCommit(t *testing.T) {
 	w.r.Committed(w.now, ticket)
 	told(StatusSuccess)
 
-	for range maxUncommitted {
-		register(a, 1, 10)
+	again := func(n uint64, tid uint8) error {
+		src := fmt.Sprintf("fd00:1::c:%x", n)
+		p := ns(src, "fe80::1", src, sllao(a+n), aro(Registration{T: true, TID: tid, Lifetime: 10}, eui(a+n)...))
+		return w.r.HandlePacket(w.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(a + n)})
+	}
+	for n := range uint64(4) {
+		for tid := range uint8(maxUncommitted / 4) {
+			if err := again(0x10+n, tid); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := again(0x10+n, maxUncommitted/4); err != DropTableFull {
+			t.Errorf("more than its share: %v", err)
+		}
 	}
 	p := ns("fd00:1::a:1", "fe80::1", "fe80::1", sllao(a), aro(Registration{Lifetime: 10}, eui(a)...))
 	if err := w.r.HandlePacket(w.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(a)}); err != DropTableFull {
@@ -120,6 +132,109 @@ func TestCommit(t *testing.T) {
 	w.r.Committed(w.now, ticket)
 	if len(w.sent) != maxUncommitted || len(w.r.uncommitted) != 0 {
 		t.Errorf("%d answers, %d wait", len(w.sent), len(w.r.uncommitted))
+	}
+	w.check()
+}
+
+// TestCommitRepeated: a node that asks again while its answer waits gets one, and nothing more
+// is written; what asks for something else is answered behind it, whatever the disk does.
+func TestCommitRepeated(t *testing.T) {
+	const a, b = 0x0200_0000_0001_0001, 0x0200_0000_0001_0002
+	var ticket uint64
+	gone := false
+	w := newWorld(t, RouterConfig{Prefix: mesh, Addrs: []netip.Addr{addr("fd00:1::1")}, Commit: func() uint64 {
+		if gone {
+			return 0
+		}
+		ticket++
+		return ticket
+	}})
+	const node, parent = "fd00:1::a:1", "fd00:1::b:1"
+	handle := func(p ipv6.Packet, ll uint64) {
+		t.Helper()
+		if err := w.r.HandlePacket(w.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(ll)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := func(want ...uint16) {
+		t.Helper()
+		var got []uint16
+		for _, f := range w.sent {
+			if m, err := CheckNeighborAdvertisement(f.p); err == nil {
+				o, _ := m.Options.Find(OptionRegistration)
+				r, _ := ParseRegistration(o)
+				got = append(got, r.Lifetime)
+			} else if m, err := ParseDuplicateAddress(icmp(f.p)); err == nil {
+				got = append(got, m.Lifetime)
+			}
+		}
+		if w.sent = nil; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("told of lifetimes %v, want %v", got, want)
+		}
+	}
+	forms := map[string]func(life uint16){
+		"ARO": func(life uint16) {
+			handle(ns(node, "fe80::1", "fe80::1", sllao(a), aro(Registration{Lifetime: life}, eui(a)...)), a)
+		},
+		"EARO": func(life uint16) {
+			handle(ns(node, "fe80::1", node, sllao(a), aro(Registration{T: true, TID: uint8(life), Lifetime: life}, eui(a)...)), a)
+		},
+		"DAR": func(life uint16) {
+			rovr, _ := ROVRFrom(eui(b))
+			dar, err := DuplicateAddress{Lifetime: life, ROVR: rovr, Addr: addr("fd00:1::b:2")}.AppendBinary(begin(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			handle(finish(dar, addr(parent), addr("fd00:1::1"), 60), b)
+		},
+	}
+	for name, ask := range forms {
+		t.Run(name, func(t *testing.T) {
+			gone = false
+			ask(10)
+			have, asked := w.r.Stats().Registrations, ticket
+			clear(w.log.registered)
+			for range 3 {
+				w.now = w.now.Add(700 * time.Millisecond)
+				ask(10)
+			}
+			if n := w.r.Stats().Registrations; n != have || ticket != asked || len(w.log.registered) != 0 {
+				t.Errorf("taken %d times more, written %d times, told of: %v", n-have, ticket-asked, w.log.registered)
+			}
+			told()
+			w.r.Committed(w.now, ticket)
+			told(10)
+			ask(10) // has not heard it
+			if ticket != asked+1 {
+				t.Error("not written")
+			}
+			w.r.Committed(w.now, ticket)
+			told(10)
+
+			// The disk cannot be written any more.
+			ask(11)
+			gone = true
+			ask(12)
+			told()
+			w.r.Committed(w.now, ticket)
+			told(11, 12)
+			ask(13)
+			told(13)
+
+			// It takes too long: what came late waits no longer than what came first.
+			gone = false
+			ask(14)
+			w.now = w.now.Add(time.Second)
+			ask(15)
+			w.r.Advance(w.now.Add(maxCommitTime - time.Second))
+			told(14)
+			ask(16)
+			told()
+			w.r.Advance(w.now.Add(maxCommitTime))
+			told(15, 16)
+			w.r.Committed(w.now, ticket)
+			told()
+		})
 	}
 	w.check()
 }

@@ -108,6 +108,9 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 		return StatusSuccess
 	}
 	v.Expires = now.Add(time.Duration(lifetime) * time.Minute)
+	if known && r.repeated(e, v) {
+		return StatusSuccess // as it was taken
+	}
 	if !known {
 		full := StatusTableFull
 		if v.LinkAddr.IsZero() {

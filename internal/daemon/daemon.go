@@ -68,6 +68,7 @@ type Daemon struct {
 	hostGroups  *groups       // of the TUN device; nil without one
 	relayConn   *net.UDPConn
 	numbers     []int               // of the meshes, by which subnets are given out
+	ula         netip.Prefix        // of this router, a /48
 	own         []netip.Prefix      // of the meshes, where nothing is delegated
 	unreachable []netip.Prefix      // delegated
 	proxied     map[netip.Addr]bool // nodes that we are the ND proxy of; nil: not read yet
@@ -113,6 +114,10 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 	abro, err := d.store.NextABROVersion()
 	if err != nil {
 		return nil, fmt.Errorf("advance the ABRO version: %w", err)
+	}
+	d.store.KeepABROVersion(abro) // and some more, so that the loop never waits for one
+	if d.ula, err = d.store.ULA(); err != nil {
+		return nil, fmt.Errorf("generate a prefix: %w", err)
 	}
 	numbers, subnets, err := d.subnets(abro)
 	if err != nil {
@@ -263,9 +268,7 @@ func (d *Daemon) aggregates() []netip.Prefix {
 	case len(d.cfg.Prefixes) == 1 && d.cfg.Prefixes[0].Bits() < 64:
 		return d.cfg.Prefixes
 	case len(d.cfg.Prefixes) == 0:
-		if p, err := d.store.ULA(); err == nil {
-			return []netip.Prefix{p}
-		}
+		return []netip.Prefix{d.ula}
 	}
 	return nil
 }
@@ -439,7 +442,10 @@ func (d *Daemon) commit(m *mesh) uint64 {
 	m.tickets++
 	ticket := m.tickets
 	if !d.store.Written(func() {
-		d.loop.Post(workFunc(func(now time.Time) { m.nd.Committed(now, ticket) }))
+		d.loop.Post(workFunc(func(now time.Time) {
+			m.nd.Committed(now, ticket)
+			dhcpDown{d, m}.release(now, m.held.committed(ticket))
+		}))
 	}) {
 		return 0
 	}

@@ -242,6 +242,7 @@ func (d *Daemon) serveDHCP(m *mesh) {
 			cfg.Prefix = m.prefix
 			cfg.InUse = m.inUse
 		}
+		cfg.Busy = m.held.full
 		m.server = dhcp6.NewServer(cfg, dhcpDown{d, m}, dhcpBound{d, m})
 		var kept []dhcp6.Binding
 		if b, ok := d.store.Get(keyBound + m.name); ok && json.Unmarshal(b, &kept) == nil {
@@ -349,12 +350,10 @@ type dhcpDown struct {
 // SendUDP sends an answer that tells of a binding once that is on the disk, so that after a
 // power cut no address is given twice.
 func (s dhcpDown) SendUDP(now time.Time, dst netip.AddrPort, payload []byte) {
-	if s.m.rebound {
-		s.m.rebound = false
-		b := slices.Clone(payload)
-		if s.d.store.Written(func() { s.d.loop.Post(workFunc(func(now time.Time) { s.send(now, dst, b) })) }) {
-			return
-		}
+	bound := s.m.rebound
+	s.m.rebound = false
+	if bound && s.m.held.hold(now, dst, payload, func() uint64 { return s.d.commit(s.m) }) {
+		return
 	}
 	s.send(now, dst, payload)
 }

@@ -52,6 +52,7 @@ func (l *lan) source() netip.Addr {
 // open opens the socket. Where it cannot be, it is tried again later.
 func (c *dhcpClient) open(now time.Time) bool {
 	s, name := &c.conn, c.l.state.Name
+	s.again = time.Time{}
 	if !c.l.up || !c.l.state.LinkLocal.IsValid() {
 		return false // told when they are
 	}

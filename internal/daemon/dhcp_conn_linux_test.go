@@ -56,8 +56,19 @@ func TestDHCPPortRetry(t *testing.T) {
 		if d := c.conn.again.Sub(now); d != firstPortRetry {
 			t.Errorf("tried after %v", d)
 		}
+		// Without an address it waits for one, and for nothing else.
+		l.state.LinkLocal = netip.Addr{}
+		l.Advance(now.Add(firstPortRetry))
+		if d := l.dhcp.conn.again; !d.IsZero() {
+			t.Errorf("due %v ago, with no address to bind to", now.Add(firstPortRetry).Sub(d))
+		}
+		l.state.LinkLocal = netip.IPv6Loopback()
+		c.sourceChanged(now)
+		if d := c.conn.again.Sub(now); d != 2*firstPortRetry {
+			t.Errorf("tried after %v", d)
+		}
 		other.Close()
-		now = now.Add(firstPortRetry)
+		now = now.Add(2 * firstPortRetry)
 		l.Advance(now)
 		if st := c.status(now); !c.started || c.conn.udp == nil || st.State == "waiting" || st.Reason != "" {
 			t.Errorf("%v, status %+v", c.started, st)

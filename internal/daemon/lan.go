@@ -242,11 +242,7 @@ var lanGroups = []netip.Addr{ipv6.AllRouters, netip.MustParseAddr("ff05::2")}
 
 // lanPrefix returns the prefix that we offer on the LAN: the last subnet of our own ULA.
 func (d *Daemon) lanPrefix() netip.Prefix {
-	p, err := d.store.ULA()
-	if err != nil {
-		return netip.Prefix{}
-	}
-	a := p.Addr().As16()
+	a := d.ula.Addr().As16()
 	a[6], a[7] = 0xff, 0xff
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }

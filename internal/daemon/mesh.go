@@ -45,6 +45,7 @@ type mesh struct {
 	retired  []retired
 	tickets  uint64 // given out by commit
 	rebound  bool   // the server has changed a binding since it last answered
+	held     heldAnswers
 
 	// Who has which address registered, and how many each has. The interface remembers what
 	// those nodes understand, and only of so many.
@@ -220,7 +221,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		ABROVersion:       abro,
 		ABROAddr:          m.addr,
 		ABROLifetime:      c.ABROLifetime,
-		KeepVersion:       d.keepABRO,
+		KeepVersion:       d.store.KeepABROVersion,
 		Commit:            func() uint64 { return d.commit(m) },
 		PeriodicRA:        c.PeriodicRA,
 		MaxRAInterval:     c.RAInterval,

@@ -136,11 +136,7 @@ func (d *Daemon) subnets(start uint32) ([]int, []netip.Prefix, error) {
 	d.source = "configured"
 	switch len(d.cfg.Prefixes) {
 	case 0:
-		d.source = "generated"
-		var err error
-		if base, err = d.store.ULA(); err != nil {
-			return nil, nil, fmt.Errorf("generate a prefix: %w", err)
-		}
+		d.source, base = "generated", d.ula
 	case 1:
 		base = d.cfg.Prefixes[0]
 	}

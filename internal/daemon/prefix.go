@@ -158,7 +158,7 @@ func (w meshWork) Deadline() (t time.Time) {
 		t = earlier(t, x.until)
 	}
 	if w.m.server != nil {
-		t = earlier(t, w.m.server.Deadline())
+		t = earlier(earlier(t, w.m.server.Deadline()), w.m.held.due())
 	}
 	return t
 }
@@ -168,6 +168,7 @@ func (w meshWork) Advance(now time.Time) {
 		if d := s.Deadline(); !d.IsZero() && !d.After(now) {
 			s.Advance(now)
 		}
+		dhcpDown(w).release(now, w.m.held.late(now))
 	}
 	over := false
 	for i := len(w.m.retired) - 1; i >= 0; i-- {
@@ -179,13 +180,6 @@ func (w meshWork) Advance(now time.Time) {
 	if over {
 		w.m.announce(w.d, now)
 		w.d.routesChanged(now)
-	}
-}
-
-// keepABRO keeps the version of what nodes are told next over a restart (RFC 6775 section 4.3).
-func (d *Daemon) keepABRO(v uint32) {
-	if err := d.store.KeepABROVersion(v); err != nil {
-		d.log.Error("ABRO version not kept", "err", err)
 	}
 }
 

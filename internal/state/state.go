@@ -38,6 +38,7 @@ type Store struct {
 	values map[entry][]byte // the state; a value is never changed once it is here
 	dirty  map[entry]struct{}
 	wait   []func() // for what is dirty
+	failed bool     // the last commit
 	closed bool
 
 	commitMu sync.Mutex // held while db is in use; taken before mu
@@ -241,10 +242,11 @@ func (s *Store) wake() {
 
 // Written has f called, from a goroutine of its own, when all that was changed before is on
 // the disk, or could not be written there. It reports false, and f is not called, where there
-// is no disk to wait for.
+// is no disk to wait for, or one that could not be written last. The caller bounds how many
+// are waiting.
 func (s *Store) Written(f func()) bool {
 	s.mu.Lock()
-	if s.path == "" || s.closed {
+	if s.path == "" || s.closed || s.failed {
 		s.mu.Unlock()
 		return false
 	}
@@ -333,12 +335,13 @@ func (s *Store) flushLocked() error {
 	if isCorrupt(err) {
 		err = s.rebuild(err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = err != nil
 	if err != nil {
-		s.mu.Lock()
 		for e := range changes {
 			s.dirty[e] = struct{}{}
 		}
-		s.mu.Unlock()
 		return fmt.Errorf("write %s: %w", s.path, err)
 	}
 	return nil

@@ -51,23 +51,25 @@ func (s *Store) ULA() (netip.Prefix, error) {
 	return netip.PrefixFrom(netip.AddrFrom16(a), 48), nil
 }
 
+const (
+	abroVersion = "abro_version"
+	abroAhead   = 256 // versions that are kept at a time
+)
+
 // NextABROVersion returns a version number for the Authoritative Border Router Option
 // that is larger than any before (RFC 6775 section 4.3). To be called once at each start.
 func (s *Store) NextABROVersion() (uint32, error) {
-	v, err := s.Next("abro_version")
+	v, err := s.Next(abroVersion)
 	return uint32(v), err
 }
 
-// KeepABROVersion has versions from now on be larger than v; that is on the disk when it
-// returns.
-func (s *Store) KeepABROVersion(v uint32) error {
-	const name = "abro_version"
-	have := s.Counter(name)
-	if have >= uint64(v) {
-		return nil
+// KeepABROVersion has versions from the next start on be larger than v. That is written
+// later, and for so many versions ahead that it has been for v before, unless the disk does
+// nothing for the time of 128 of them.
+func (s *Store) KeepABROVersion(v uint32) {
+	if s.Counter(abroVersion) < uint64(v)+abroAhead/2 {
+		s.SetCounter(abroVersion, uint64(v)+abroAhead)
 	}
-	_, err := s.Advance(name, uint64(v)-have)
-	return err
 }
 
 // Next adds one to the counter called name and returns its new value, which is on the
