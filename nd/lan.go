@@ -286,6 +286,10 @@ func (l *LAN) Advance(now time.Time) {
 		if l.up {
 			l.advanceSolicit(now)
 			l.advanceOffer(now)
+			if l.offer.state == offerPausing {
+				l.settle(now) // or an advertisement that is due too would put the offer off
+				l.dirty = true
+			}
 			l.advanceAdvertise(now)
 		}
 		l.settle(now)

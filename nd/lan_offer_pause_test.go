@@ -165,3 +165,28 @@ func TestLANOfferBehindLower(t *testing.T) {
 		t.Errorf("offered after %v (%v)", at.Sub(begin), ok)
 	}
 }
+
+// TestLANOfferFlood: however many hosts solicit, real or not, and however coarse the clock is,
+// the prefix is offered.
+func TestLANOfferFlood(t *testing.T) {
+	for seed := range uint64(40) {
+		w, rnd := newLANWorld(t), rand.New(rand.NewPCG(seed, 3))
+		own := netip.MustParsePrefix("fd01:2:3:ffff::/64")
+		n := w.add(LANConfig{Advertise: true, AcceptRouter: true, OfferPrefix: own, Secret: secret, Rand: rand.New(rand.NewPCG(seed, 2)), Routes: []AdvertisedRoute{{Prefix: mesh}}})
+		n.nd.Start(w.now)
+		begin := w.now
+		for i := 0; !n.nd.Offering(); i++ {
+			if d := w.now.Sub(begin); d > decideTime+2*minDelayBetweenRAs {
+				t.Fatalf("seed %d: not offered after %v", seed, d)
+			}
+			w.now = w.now.Add(time.Millisecond + time.Duration(rnd.IntN(5e6)))
+			if at := n.nd.Deadline(); !at.IsZero() && !at.After(w.now) {
+				n.nd.Advance(w.now)
+			}
+			for k := range 4 {
+				mac := ipv6.EUI48([6]byte{0x02, byte(k), 0, byte(i >> 16), byte(i >> 8), byte(i)})
+				n.nd.HandlePacket(w.now, lanRS(ipv6.LinkLocal(mac), mac), ipv6.Meta{LinkSrc: mac})
+			}
+		}
+	}
+}
