@@ -36,6 +36,7 @@ func TestOthersClaimOurPrefix(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.ula = ula
 	prefix := subnet(ula, 3)
 	mesh0 := &mesh{name: "zep0", prefix: prefix}
 	mesh0.link = d.router.AddPort(router.PortConfig{Port: deaf{"zep0"}, Kind: router.Mesh, Prefixes: []netip.Prefix{prefix}})
