@@ -308,7 +308,7 @@ func (p *Port) connect(s *State) (b *binding, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return b, p.keep(b)
+	return p.keep(b)
 }
 
 func (p *Port) bindTAP(s *State) (*binding, error) {
@@ -329,11 +329,12 @@ func (p *Port) bindTAP(s *State) (*binding, error) {
 		b.close()
 		return nil, err
 	}
-	return b, p.keep(b)
+	return p.keep(b)
 }
 
-// keep tells b what is wanted by now, and from then on of each change.
-func (p *Port) keep(b *binding) error {
+// keep tells b what is wanted by now, and from then on of each change. One that cannot be
+// told is closed, and not returned.
+func (p *Port) keep(b *binding) (*binding, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := b.hear(p.hearing())
@@ -342,10 +343,10 @@ func (p *Port) keep(b *binding) error {
 	}
 	if err != nil {
 		b.close()
-		return fmt.Errorf("ethernet %s: packet filter: %w", p.cfg.Name, err)
+		return nil, fmt.Errorf("ethernet %s: packet filter: %w", p.cfg.Name, err)
 	}
 	p.bound = b
-	return nil
+	return b, nil
 }
 
 const clonePath = "/dev/net/tun"

@@ -2,8 +2,10 @@ package ethernet
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -230,6 +232,67 @@ func TestOneQueue(t *testing.T) {
 				t.Errorf("%d packets to ourselves came in %v", n, time.Since(begin))
 			}
 		})
+	}
+}
+
+// TestTwoPorts has two ports on one interface, which have groups of their own: each has every
+// frame, also when the other one ends.
+func TestTwoPorts(t *testing.T) {
+	a, b := twoHosts(t)
+	first := newLooped(t, a, Config{Name: "eth0", MAC: ourMAC}, nil)
+	second := newLooped(t, a, Config{Name: "eth0", MAC: ourMAC}, nil)
+	w := newWire(t, b, "lan0")
+	send := func(n int) {
+		t.Helper()
+		for range n {
+			for _, p := range []ipv6.Packet{toPort(nodes, nil), toPort(netip.MustParseAddr("fe80::1"), nil), solicitation(ours)} {
+				if !w.send(p) {
+					t.Fatal("not sent")
+				}
+			}
+		}
+	}
+	all := func(l *looped, n int) func() bool {
+		return func() bool {
+			return l.count(laneTransit) == n && l.count(laneOwn) == n && l.count(laneNeighbor) == n
+		}
+	}
+	send(100)
+	await(t, "all by the first", all(first, 100))
+	await(t, "all by the second", all(second, 100))
+	first.Close()
+	send(100)
+	await(t, "all by the second alone", all(second, 200))
+}
+
+// TestRefusedBinding has a kernel that refuses the programs of an interface: its sockets are
+// not used, and it is tried again.
+func TestRefusedBinding(t *testing.T) {
+	refuse := errors.New("no memory for it")
+	for _, c := range []struct {
+		name        string
+		hear, steer error
+	}{{"filter", refuse, nil}, {"queues", nil, refuse}} {
+		a, _ := twoHosts(t)
+		var p *Port
+		a.Do(func() {
+			var err error
+			if p, err = Open(Config{Name: "eth0", MAC: ourMAC}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		c0, err := p.openSocket()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := p.keep(&binding{conns: []*conn{c0}, hear: func(hearing) error { return c.hear }, steer: func([]netip.Addr) error { return c.steer }})
+		if b != nil || p.bound != nil || !errors.Is(err, refuse) {
+			t.Errorf("%s: %v, %v", c.name, b, err)
+		}
+		if err := c0.f.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: its socket is left open", c.name)
+		}
+		p.Close()
 	}
 }
 
