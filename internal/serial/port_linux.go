@@ -143,9 +143,13 @@ func (p *Port) Write(b []byte) (int, error) {
 	return n, describe("write", p.name, err)
 }
 
-// Close closes the port and gives it up.
+// Close closes the port and gives it up. What the device has not taken yet is lost: for it the
+// kernel would wait, 30 s where the flow control of a dongle that hangs does not let it go on.
 func (p *Port) Close() error {
-	_ = p.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) }) // matters only where the descriptor leaked
+	_ = p.control(func(fd int) error {
+		_ = unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCOFLUSH)
+		return unix.IoctlSetInt(fd, unix.TIOCNXCL, 0) // matters only where the descriptor leaked
+	})
 	return p.f.Close()
 }
 

@@ -201,6 +201,38 @@ func TestWriteTimeout(t *testing.T) {
 	}
 }
 
+// What the device has not taken is not waited for when the port is closed.
+func TestCloseDiscards(t *testing.T) {
+	m, path := pty(t)
+	p, err := Open(Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Write([]byte("taken")); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64)
+	if n, err := m.Read(b); err != nil || string(b[:n]) != "taken" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	if _, err := p.Write([]byte("not taken")); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Open(Config{Path: path}); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.Write([]byte("next")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.Read(b); err != nil || string(b[:n]) != "next" {
+		t.Errorf("%q, %v; want what was written since", b[:n], err)
+	}
+}
+
 // A peer that reads nothing ends Write as well.
 func TestConnWriteTimeout(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
