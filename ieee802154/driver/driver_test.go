@@ -199,6 +199,33 @@ func TestSupervise(t *testing.T) {
 	})
 }
 
+// TestSuperviseSlow: an attempt that takes as long as a pause is not followed by one more.
+func TestSuperviseSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := time.Now()
+		var at []time.Duration
+		takes := []time.Duration{0, 0, 0, 0, 0, 2 * time.Second, 400 * time.Millisecond, 950 * time.Millisecond, 0}
+		go driver.Supervise(ctx, func() (up time.Time, err error) {
+			at = append(at, time.Since(begin))
+			if len(at) <= len(takes) {
+				time.Sleep(takes[len(at)-1])
+			}
+			return up, errors.New("nobody answers")
+		}, func(bool, error) {})
+		time.Sleep(time.Minute)
+		cancel()
+		synctest.Wait()
+		want := []time.Duration{0}
+		for _, ms := range []time.Duration{100, 200, 400, 800, 1000, 2100, 1000, 1050, 1000} {
+			want = append(want, want[len(want)-1]+ms*time.Millisecond)
+		}
+		if len(at) < len(want) || !slices.Equal(at[:len(want)], want) {
+			t.Errorf("tried at %v\nwant %v", at, want)
+		}
+	})
+}
+
 type pipe struct {
 	io.ReadWriteCloser
 	baud int
@@ -222,6 +249,15 @@ func TestRates(t *testing.T) {
 	r.Found(2)
 	if !slices.Equal(r, driver.Rates{3, 1, 2, 4}) || !slices.Equal(all, driver.Rates{1, 2, 3, 4}) {
 		t.Errorf("%v, from %v", r, all)
+	}
+	for _, c := range []struct {
+		n    int
+		good bool
+		want []int
+	}{{1, false, []int{0}}, {1, true, []int{0}}, {2, true, []int{0, 1}}, {4, false, []int{0, 1, 2, 3}}, {4, true, []int{0, 1, 0, 2, 0, 3}}} {
+		if got := all[:c.n].Order(c.good); !slices.Equal(got, c.want) {
+			t.Errorf("%d rates, good %v: in the order %v, want %v", c.n, c.good, got, c.want)
+		}
 	}
 	p := &pipe{}
 	for baud, want := range map[int]bool{0: false, 9600: true} {

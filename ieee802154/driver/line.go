@@ -30,15 +30,17 @@ const (
 
 // Supervise calls life again and again until ctx ends. life opens a radio and keeps it: it
 // returns since when it was up, the zero time for never, and why it is not any more. ended
-// is told that, before a pause that grows while the radio does not come up.
+// is told that, before a pause that grows while the radio does not come up. It counts from the
+// start of the attempt: one that has waited for an answer itself is followed by the next soon.
 func Supervise(ctx context.Context, life func() (up time.Time, err error), ended func(wasUp bool, err error)) {
-	wait := time.Duration(0)
+	var wait, pause time.Duration
 	for {
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return
 		}
+		begin := time.Now()
 		up, err := life()
 		if ctx.Err() != nil {
 			return
@@ -46,11 +48,12 @@ func Supervise(ctx context.Context, life func() (up time.Time, err error), ended
 		ended(!up.IsZero(), err)
 		switch {
 		case up.IsZero():
-			wait = min(max(2*wait, BackoffMin), BackoffMax)
+			pause = min(max(2*pause, BackoffMin), BackoffMax)
+			wait = max(pause-time.Since(begin), BackoffMin)
 		case time.Since(up) < Stable:
-			wait = BackoffMin
+			wait, pause = BackoffMin, BackoffMin
 		default:
-			wait = 0
+			wait, pause = 0, 0
 		}
 	}
 }
@@ -62,6 +65,20 @@ type Rates []int
 func (r *Rates) Found(i int) {
 	good := (*r)[i]
 	*r = slices.Insert(slices.Delete(slices.Clone(*r), i, i+1), 0, good)
+}
+
+// Order returns the indices of the rates in the order in which they are tried: each once. Where
+// the first was good before, it is tried again between the others, for it is rather that the
+// radio was not ready than that it has another rate now.
+func (r Rates) Order(good bool) []int {
+	order := []int{0}
+	for i := 1; i < len(r); i++ {
+		if good && i > 1 {
+			order = append(order, 0)
+		}
+		order = append(order, i)
+	}
+	return order
 }
 
 // SetBaud sets the rate of a line and forgets what came in at the one before. false says

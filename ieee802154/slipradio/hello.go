@@ -2,6 +2,7 @@ package slipradio
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,9 @@ const probeAsks = 4
 func (s *session) findRate() (baud int, err error) {
 	r := s.r
 	var heard []string
-	for i, rate := range r.rates {
+	order := r.rates.Order(r.found)
+	for k, i := range order {
+		rate := r.rates[i]
 		s.forget()
 		has, err := driver.SetBaud(s.line, rate)
 		if err != nil || !has {
@@ -48,8 +51,8 @@ func (s *session) findRate() (baud int, err error) {
 		}
 		// All of them take as long as the handshake, of which the first, that of a radio
 		// which may be booting, has twice the share.
-		wait := r.cfg.Handshake / time.Duration(len(r.rates)+1)
-		if i == 0 {
+		wait := r.cfg.Handshake / time.Duration(len(order)+1)
+		if k == 0 {
 			wait *= 2
 		}
 		answers, err := s.probe(wait)
@@ -58,9 +61,12 @@ func (s *session) findRate() (baud int, err error) {
 		}
 		if answers {
 			r.rates.Found(i)
+			r.found = true
 			return rate, nil
 		}
-		heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.back()))
+		if slices.Index(order, i) == k {
+			heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.back()))
+		}
 	}
 	return 0, fmt.Errorf("no answer: %s; is this a radio with %s firmware, and is the bit rate another (baud=) or flow control needed (flow=rtscts)?",
 		strings.Join(heard, ", "), firmware(r.cfg.Dialect))

@@ -126,6 +126,7 @@ type Radio struct {
 
 	rx      *driver.Queue
 	rates   driver.Rates  // to try, the last good one first; the supervisor's own
+	found   bool          // the first of them was good; the supervisor's own
 	txWake  chan struct{} // a report, an acknowledgment, the radio came or went
 	rand    *rand.Rand    // Transmit's own
 	txBuf   []byte        // Transmit's own

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"border-router/ieee802154"
@@ -45,6 +46,9 @@ type session struct {
 	dialect Dialect      // guarded by r.mu once the reader runs
 	heard   driver.Heard // at this rate; guarded by r.mu
 	found   Info         // by findRate, which asked already
+
+	boots atomic.Uint32 // times the firmware said that it starts
+	setAt uint32        // boots when it was set up; the supervisor's own
 
 	events chan event
 	dead   chan struct{} // closed when the line failed, err set before
@@ -293,6 +297,7 @@ func (s *session) text(b []byte) {
 	s.r.dongle.Text++
 	t := strings.TrimSpace(string(b[:min(len(b), 256)]))
 	if strings.Contains(t, "Starting Contiki") {
+		s.boots.Add(1)
 		s.post(event{kind: kindStart})
 	}
 	s.r.log.Debug("radio says", "link", s.r.cfg.Name, "text", strings.ToValidUTF8(t, "?"))
@@ -391,6 +396,7 @@ func firmware(d Dialect) string {
 // setUp sets everything that the radio forgets when it restarts.
 func (s *session) setUp(d Dialect) error {
 	cfg := &s.r.cfg
+	s.setAt = s.boots.Load()
 	if d != SerialRadio {
 		b := appendSet(nil, paramChannel, uint16(cfg.Channel), d == SixLBR)
 		return s.write(appendSet(b, paramPAN, cfg.PAN, d == SixLBR))
@@ -532,7 +538,8 @@ func (s *session) keep() error {
 		if err != nil {
 			return err
 		}
-		if same || !answered {
+		// One that does not tell its settings is believed when it says that it starts.
+		if answered && same || !answered && s.boots.Load() == s.setAt {
 			continue
 		}
 		s.r.mu.Lock()

@@ -117,6 +117,76 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// TestRestartUntold: a radio that does not tell its settings is set up again when it says that it
+// starts, also while it is being asked for them.
+func TestRestartUntold(t *testing.T) {
+	host, radio := net.Pipe()
+	defer radio.Close()
+	set := make(chan string, 64)
+	asked := make(chan struct{}, 64)
+	go func() {
+		var d Decoder
+		buf := make([]byte, 4096)
+		for {
+			n, err := radio.Read(buf)
+			if err != nil {
+				return
+			}
+			for b := buf[:n]; len(b) > 0; {
+				frame, rest, _ := d.Next(b)
+				b = rest
+				switch {
+				case len(frame) < 2:
+				case string(frame[:2]) == "?M":
+					radio.Write(AppendFrame(nil, binary.BigEndian.AppendUint64([]byte("!M"), 1)))
+				case string(frame[:2]) == "?V":
+					asked <- struct{}{}
+				case string(frame[:2]) == "!V":
+					set <- string(frame[3:])
+				}
+			}
+		}
+	}()
+	r, err := Open(Config{Name: "pipe", Dialect: Slip, Keepalive: 50 * time.Millisecond, Dial: func(context.Context) (io.ReadWriteCloser, error) { return host, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.WaitUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for len(asked) > 0 {
+		<-asked
+	}
+	<-asked // by the keepalive, which waits for an answer
+	for len(set) > 0 {
+		<-set
+	}
+	radio.Write(AppendFrame(nil, []byte("Starting Contiki-NG-release/v4.9\n")))
+	for _, want := range []string{"\x01\x00\x1a", "\x02\xab\xcd"} {
+		select {
+		case got := <-set:
+			if got != want {
+				t.Errorf("set %x, want %x", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("not set up again")
+		}
+	}
+	if d := r.DongleStats(); d.Restarts != 1 || d.Lost != 0 {
+		t.Errorf("%+v", d)
+	}
+	for len(asked) > 0 {
+		<-asked
+	}
+	for range 3 { // two questions each time: it has been asked once more by then
+		<-asked
+	}
+	if d := r.DongleStats(); d.Restarts != 1 || len(set) > 0 {
+		t.Errorf("set up without a reason: %+v", d)
+	}
+}
+
 // TestStaleSlot: a report that comes too late is not that of the next frame.
 func TestStaleSlot(t *testing.T) {
 	r, _ := inputRadio(Slip)

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -58,7 +59,7 @@ func TestFaults(t *testing.T) {
 				for k := range 5 {
 					tx = append(tx, ieee802154.TxFrame{Data: g.frame(nodeExt, ownExt, strings.Repeat("f", 90)), More: k < 4})
 				}
-				start := time.Now()
+				start, resent := time.Now(), g.radio.DongleStats().Resent
 				sent := make(chan error, 1)
 				go func() { sent <- g.radio.Transmit(tx) }()
 				c.do(g, i)
@@ -70,7 +71,7 @@ func TestFaults(t *testing.T) {
 						t.Fatalf("time %d, fragment %d: %v", i, k, tx[k].Status)
 					}
 				}
-				g.expectAll(start, tx)
+				g.expectAll(start, resent, tx)
 				before := g.radio.RadioStats().Delivered
 				for {
 					if g.try(before) {
@@ -191,15 +192,13 @@ func TestResetWhileSet(t *testing.T) {
 	}
 }
 
-// A dongle that is a USB device itself, and whose firmware resets all of the chip, so that its
-// port goes away at each reset, is reset once, and comes up.
-func TestVanishes(t *testing.T) {
-	var g *rig
-	var resets atomic.Int32
-	var back sync.WaitGroup
+// newVanishing makes a rig of a dongle that is a USB device itself, and whose firmware resets all
+// of the chip, so that its port goes away at each reset.
+func newVanishing(t *testing.T, dc dongle.SpinelConfig, cfg Config) (g *rig, resets *atomic.Int32, back *sync.WaitGroup) {
+	t.Helper()
+	resets, back = new(atomic.Int32), new(sync.WaitGroup)
 	ready := make(chan struct{})
-	var states []string
-	g = newRig(t, dongle.SpinelConfig{}, Config{Dial: func(context.Context) (Line, error) {
+	cfg.Dial = func(context.Context) (Line, error) {
 		<-ready
 		p, err := serial.Open(serial.Config{Path: g.link})
 		if err != nil {
@@ -217,8 +216,16 @@ func TestVanishes(t *testing.T) {
 				g.plug()
 			})
 		}}, nil
-	}, OnState: func(up bool, err error, _ Info) { states = append(states, fmt.Sprint(up, err)) }})
+	}
+	g = newRig(t, dc, cfg)
 	close(ready)
+	return g, resets, back
+}
+
+// One that vanishes is reset once, and comes up.
+func TestVanishes(t *testing.T) {
+	var states []string
+	g, resets, back := newVanishing(t, dongle.SpinelConfig{}, Config{OnState: func(up bool, err error, _ Info) { states = append(states, fmt.Sprint(up, err)) }})
 	g.up()
 	back.Wait()
 	g.both()
@@ -242,6 +249,100 @@ func TestVanishes(t *testing.T) {
 	if len(states) < 3 || states[0] != "true <nil>" || !strings.Contains(states[1], "restarted") || states[2] != "true <nil>" {
 		t.Errorf("states %q", states)
 	}
+}
+
+// One that vanishes and answers, but says no more what becomes of frames, is reset.
+func TestVanishesStuck(t *testing.T) {
+	var swallow atomic.Int32
+	g, resets, back := newVanishing(t, dongle.SpinelConfig{Fault: func([]byte) dongle.SpinelFault {
+		return dongle.SpinelFault{Swallow: swallow.Add(-1) >= 0}
+	}}, Config{doneSlack: 10 * time.Millisecond})
+	g.up()
+	back.Wait()
+	g.both()
+	before := resets.Load()
+	swallow.Store(lostDonesMax)
+	g.both()
+	back.Wait()
+	if n := resets.Load() - before; n != 1 {
+		t.Errorf("it was reset %d times", n)
+	}
+}
+
+// A dongle that restarts again and again is told of.
+func TestBootLoop(t *testing.T) {
+	a, b := net.Pipe()
+	defer b.Close()
+	go io.Copy(io.Discard, b)
+	go func() { // which ends with the pipe
+		for err := error(nil); err == nil; time.Sleep(drainWait / 5) {
+			_, err = b.Write([]byte{0x7e, 0x80, 6, 0, 112, 0xee, 0x74, 0x7e})
+		}
+	}()
+	said := make(chan error, 8)
+	r, err := Open(Config{Name: "pipe", Dial: func(context.Context) (Line, error) { return pipeLine{a}, nil },
+		OnState: func(_ bool, err error, _ Info) { said <- err }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	select {
+	case err := <-said:
+		if !errors.Is(err, ErrRestarted) || !strings.Contains(err.Error(), "while it was started") {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nothing is said")
+	}
+}
+
+// A rate that was good is tried again between the others: the dongle may not have been ready.
+func TestProbeAgain(t *testing.T) {
+	g := newRig(t, dongle.SpinelConfig{}, Config{})
+	g.up()
+	g.radio.Close()
+	var mu sync.Mutex
+	var tried []int
+	r, err := Open(Config{Name: "ttyX", probeWait: 100 * time.Millisecond, Keepalive: 50 * time.Millisecond, Dial: func(context.Context) (Line, error) {
+		p, err := serial.Open(serial.Config{Path: g.link})
+		if err != nil {
+			return nil, err
+		}
+		return &triedLine{ratedLine{Port: p, want: 1000000}, func(baud int) {
+			mu.Lock()
+			tried = append(tried, baud)
+			mu.Unlock()
+		}}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := r.WaitUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	tried = nil
+	mu.Unlock()
+	g.dongle.Mute(true)
+	g.eventually("tried at each rate", func() bool { return r.DongleStats().Failed > 0 })
+	g.dongle.Mute(false)
+	g.eventually("up again", func() bool { return r.DongleStats().Up })
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []int{1000000, 460800, 1000000, 115200, 1000000, 921600}; len(tried) < len(want) || !slices.Equal(tried[:len(want)], want) {
+		t.Errorf("tried %v, want %v", tried, want)
+	}
+}
+
+type triedLine struct {
+	ratedLine
+	tried func(baud int)
+}
+
+func (l *triedLine) SetBaud(n int) error {
+	l.tried(n)
+	return l.ratedLine.SetBaud(n)
 }
 
 // A dongle that has crashed behind its port says nothing; it is opened anew until it does.

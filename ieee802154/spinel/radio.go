@@ -122,6 +122,7 @@ type Radio struct {
 	txTimer *time.Timer      // Transmit's own
 
 	rates   driver.Rates // to try, the last good one first; supervise's own
+	found   bool         // the first of them was good; supervise's own
 	noReset bool         // the dongle goes away when it is reset; supervise's own
 	full    bool         // the dongle has no room for all that sleep; supervise's own
 

@@ -83,10 +83,11 @@ func (s *session) start(ctx context.Context, st *state, reset bool) (info Info, 
 			return info, err
 		}
 	}
-	for range maxBoots {
+	for before := s.resets.Load(); s.resets.Load()-before < maxBoots; {
 		// Boot and reset each announce themselves. The later ones are no crash, but what
 		// was set before them is lost.
-		for s.drain(ctx) {
+		if s.drain(ctx) {
+			continue
 		}
 		boots := s.resets.Load()
 		if info, err = s.identify(ctx); err == nil {
@@ -96,10 +97,7 @@ func (s *session) start(ctx context.Context, st *state, reset bool) (info Info, 
 			return info, err
 		}
 	}
-	if err == nil {
-		err = fmt.Errorf("%w %d times while it was started", ErrRestarted, maxBoots)
-	}
-	return info, err
+	return info, fmt.Errorf("%w %d times while it was started", ErrRestarted, maxBoots)
 }
 
 // errVanished is wrapped by the error of a start where the line ended at the reset: a dongle

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,6 +116,9 @@ func (r *Radio) run() (up time.Time, err error) {
 	}
 	up = time.Now()
 	err = r.keep(s, applied, changes, &info)
+	if errors.Is(err, errNoDone) { // it answers, so that nothing else would reset it
+		r.noReset = false
+	}
 	s.die(err) // before r.s goes, so that whoever has it does not wait on it
 	r.mu.Lock()
 	r.s = nil
@@ -211,7 +215,9 @@ func (s *session) update(ctx context.Context, from, to *state, info *Info) error
 // line has none.
 func (r *Radio) connect() (s *session, baud int, err error) {
 	var heard []string
-	for i, rate := range r.rates {
+	order := r.rates.Order(r.found)
+	for k, i := range order {
+		rate := r.rates[i]
 		// Each rate has a session of its own, so that nothing of the one before is in it.
 		line, err := r.cfg.Dial(r.ctx)
 		if err != nil {
@@ -230,6 +236,7 @@ func (r *Radio) connect() (s *session, baud int, err error) {
 		s := newSession(line, r)
 		if s.probe(r.ctx, r.cfg.probeWait) {
 			r.rates.Found(i)
+			r.found = true
 			return s, rate, nil
 		}
 		dead := s.isDead()
@@ -240,7 +247,9 @@ func (r *Radio) connect() (s *session, baud int, err error) {
 		if r.ctx.Err() != nil {
 			return nil, 0, net.ErrClosed
 		}
-		heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.heard()))
+		if slices.Index(order, i) == k {
+			heard = append(heard, fmt.Sprintf("at %d baud %s", rate, s.heard()))
+		}
 	}
 	return nil, 0, fmt.Errorf("%s: %w: %s; is OpenThread RCP firmware on it, and is the rate another (baud=) or flow control needed (flow=rtscts)?",
 		r.cfg.Name, ErrSilent, strings.Join(heard, ", "))
