@@ -364,6 +364,13 @@ func TestForgotten(t *testing.T) {
 	if d := g.radio.DongleStats(); d.Opened != 2 || d.Lost != 1 {
 		t.Errorf("%+v", d)
 	}
+	// The same at an address for source match, for which it seems to have no room.
+	g.dongle.Reset(false)
+	if err := g.radio.SetPending(ieee802154.Short(7), true); err != nil {
+		t.Fatal(err)
+	}
+	g.eventually("restart found", func() bool { return g.radio.DongleStats().Restarts == 2 })
+	g.eventually("address told", func() bool { return len(g.dongle.Settings().MatchShort) == 1 })
 	g.radio.Close()
 
 	g = newRig(t, dongle.SpinelConfig{}, Config{})

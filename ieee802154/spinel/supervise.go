@@ -178,10 +178,16 @@ func (r *Radio) keep(s *session, applied *state, changes int, info *Info) error 
 		}
 		r.mu.Unlock()
 		if next != nil {
+			room := s.room
 			if err := s.update(r.ctx, applied, next, info); err != nil {
 				return err
 			}
 			applied = next
+			if s.room < room { // or it has restarted, and takes nothing
+				if err := s.check(r.ctx, applied); err != nil {
+					return err
+				}
+			}
 			r.tellRoom(s, applied)
 		}
 		select {
