@@ -57,6 +57,8 @@ type entry struct {
 	tid    uint8
 	hasTID bool
 
+	tentative bool // registered, and the node was not told so yet
+
 	prev, next *entry // in cache.lru, where not registered
 }
 
@@ -599,7 +601,10 @@ func (c *cache) snapshot(now time.Time) []Neighbor {
 			LastHeard: e.lastHeard, RSSI: e.rssi, LQI: e.lqi, Held: int(e.nheld),
 		}
 		if e.state == stateRegistered {
-			v.Registered, v.Expires, v.ROVR, v.TID, v.HasTID = true, e.until, e.rovr, e.tid, e.hasTID
+			v.Registered, v.Expires, v.ROVR, v.TID, v.HasTID = !e.tentative, e.until, e.rovr, e.tid, e.hasTID
+			if e.tentative {
+				v.State = "TENTATIVE"
+			}
 		}
 		if e.state == stateReachable && !now.Before(e.until) {
 			v.State = stateText[stateStale]

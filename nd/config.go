@@ -193,10 +193,10 @@ const (
 type Neighbor struct {
 	Addr         netip.Addr
 	LinkAddr     ipv6.LinkAddr // zero: not known, or behind another router
-	State        string        // "REGISTERED", "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "UNREACHABLE"
-	Registered   bool
-	Router       bool // the R flag of its last advertisement
-	Classic      bool // the node behaves as an RFC 4861 host
+	State        string        // "REGISTERED", "TENTATIVE", "INCOMPLETE", "REACHABLE", "STALE", "DELAY", "PROBE", "UNREACHABLE"
+	Registered   bool          // and the node was told so; else "TENTATIVE"
+	Router       bool          // the R flag of its last advertisement
+	Classic      bool          // the node behaves as an RFC 4861 host
 	Expires      time.Time
 	LastHeard    time.Time // zero: never
 	RSSI         int8      // dBm, ipv6.RSSIUnknown where not known

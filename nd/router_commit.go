@@ -24,6 +24,7 @@ const (
 type uncommitted struct {
 	ticket   uint64
 	addr     netip.Addr // that was registered
+	taken    bool       // it says so
 	until    time.Time
 	message  []byte // with room for the header
 	src, dst netip.Addr
@@ -45,7 +46,7 @@ func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src
 	if (waits || before != nil) && (len(r.uncommitted) >= maxUncommitted || share >= maxUncommitted/4) {
 		return DropTableFull
 	}
-	u := uncommitted{addr: addr, until: now.Add(maxCommitTime), src: src, dst: dst, hops: hops, ll: ll}
+	u := uncommitted{addr: addr, taken: s == StatusSuccess, until: now.Add(maxCommitTime), src: src, dst: dst, hops: hops, ll: ll}
 	if waits {
 		r.buf = nil // it may be written at once, and others be sent
 		u.ticket = r.cfg.Commit()
@@ -53,6 +54,7 @@ func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src
 	}
 	if u.ticket == 0 {
 		if before, _ = r.before(addr, ll); before == nil {
+			r.told(&u)
 			r.send(now, b, src, dst, hops, ll)
 			return nil
 		}
@@ -114,8 +116,16 @@ func (r *Router) sendCommitted(now time.Time, ready func(*uncommitted) bool) {
 		u, buf := r.uncommitted[0], r.buf
 		r.uncommitted[0] = uncommitted{}
 		r.uncommitted = r.uncommitted[1:] // first: the sender may call back
+		r.told(&u)
 		r.send(now, u.message, u.src, u.dst, u.hops, u.ll)
 		r.buf = buf
+	}
+}
+
+// told notes that the node hears of a registration, if that is what u is about.
+func (r *Router) told(u *uncommitted) {
+	if e := r.lookup(u.addr); e != nil && u.taken {
+		e.tentative = false
 	}
 }
 

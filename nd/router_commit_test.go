@@ -136,6 +136,47 @@ func TestCommit(t *testing.T) {
 	w.check()
 }
 
+// TestTentative: a node whose registration is being written is not reported as registered, for
+// it does not take packets yet; one that registers again stays so.
+func TestTentative(t *testing.T) {
+	const a = 0x0200_0000_0001_0001
+	var ticket uint64
+	w := newWorld(t, RouterConfig{Prefix: mesh, Addrs: []netip.Addr{addr("fd00:1::1")}, Commit: func() uint64 { ticket++; return ticket }})
+	register := func(life uint16) {
+		t.Helper()
+		p := ns("fd00:1::a:1", "fe80::1", "fe80::1", sllao(a), aro(Registration{Lifetime: life}, eui(a)...))
+		if err := w.r.HandlePacket(w.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(a)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(state string) {
+		t.Helper()
+		for _, n := range w.r.Snapshot() {
+			if n.Addr == addr("fd00:1::a:1") {
+				if n.State != state || n.Registered != (state == "REGISTERED") || n.Expires.IsZero() {
+					t.Errorf("%+v, want %s", n, state)
+				}
+				return
+			}
+		}
+		t.Error("not there")
+	}
+	register(10)
+	check("TENTATIVE")
+	w.r.Committed(w.now, 1)
+	check("REGISTERED")
+	w.now = w.now.Add(time.Minute)
+	register(20)
+	check("REGISTERED")
+	w.r.Committed(w.now, 2)
+	register(0) // ended, and begun again
+	register(10)
+	check("TENTATIVE")
+	w.now = w.now.Add(3 * time.Second) // without an answer of the disk
+	w.r.Advance(w.now)
+	check("REGISTERED")
+}
+
 // TestCommitRepeated: a node that asks again while its answer waits gets one, and nothing more
 // is written; what asks for something else is answered behind it, whatever the disk does.
 func TestCommitRepeated(t *testing.T) {

@@ -132,6 +132,7 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 		r.log.LogAttrs(context.Background(), slog.LevelInfo, "node registered", slog.Any("addr", v.Addr), slog.Any("lladdr", v.LinkAddr))
 	}
 	r.stats.Registrations++
+	e.tentative = e.tentative || !known
 	r.install(now, e, v)
 	r.ev.Registered(now, v.Addr, v.LinkAddr)
 	return StatusSuccess

@@ -160,7 +160,7 @@ type Neighbor struct {
 	Port         string     `json:"port"`
 	Addr         netip.Addr `json:"addr"`
 	LinkAddr     string     `json:"lladdr"` // empty while it is not known
-	State        string     `json:"state"`  // "registered" (RFC 6775), or of RFC 4861 section 7.3.2: "incomplete", "reachable", "stale", "delay", "probe", "unreachable"
+	State        string     `json:"state"`  // "registered" or, until the node is told so, "tentative" (RFC 6775), or of RFC 4861 section 7.3.2: "incomplete", "reachable", "stale", "delay", "probe", "unreachable"
 	Registered   bool       `json:"registered"`
 	Lifetime     float64    `json:"lifetime_s"`     // left of the registration; 0 where there is none
 	RSSI         *int       `json:"rssi_dbm"`       // of the last frame; null where the radio does not say
