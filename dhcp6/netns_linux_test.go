@@ -1,6 +1,7 @@
 package dhcp6
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -399,7 +400,14 @@ func TestServerWithDhclient(t *testing.T) {
 	if !meshNet.Contains(b.Addr) || !b.Peer.IsLinkLocalUnicast() || b.Addr.As16()[15] != b.Peer.As16()[15] {
 		t.Errorf("bound %+v", b)
 	}
-	run(t, 30*time.Second, "renewal", func() bool { return st(int(renew)) > 0 }, p)
+	run(t, 30*time.Second, "renewal", func() bool {
+		if st(int(renew)) == 0 {
+			return false
+		}
+		// Killed while it writes, the client would know of no lease to release.
+		text, err := os.ReadFile(lf)
+		return err == nil && bytes.Count(text, []byte("lease6 {")) > 1 && bytes.Count(text, []byte("{")) == bytes.Count(text, []byte("}"))
+	}, p)
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	cmd = client("-r", "-N", "-d", "c0")
