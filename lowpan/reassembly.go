@@ -205,10 +205,12 @@ func (r *Reassembler) input(now time.Time, b []byte, l *Link) (ipv6.Packet, erro
 }
 
 // checkFirst checks what a first fragment holds against the datagram_size it states: a
-// packet with another length of its own would be cut or run over, and is dropped.
+// packet with another length of its own would be cut or run over, and is dropped. An
+// uncompressed IPv6 header need not be in it whole: 8 bytes, which a first fragment has at
+// least, tell the version and the length.
 func checkFirst(b []byte, size int) error {
 	switch {
-	case len(b) < ipv6.HeaderLen:
+	case len(b) < 8:
 		return DropTruncated
 	case b[0]>>4 != 6:
 		return DropVersion

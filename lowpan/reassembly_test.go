@@ -113,7 +113,9 @@ func TestReassemblyDrops(t *testing.T) {
 		{"packet shorter than datagram_size", [][]byte{plain(408, p[:96])}, DropLength, 1},
 		{"packet longer than datagram_size", [][]byte{plain(392, p[:96])}, DropLength, 1},
 		{"not IPv6", [][]byte{plain(400, mod(p[:96], 0, 0x45))}, DropVersion, 1},
-		{"first shorter than an IPv6 header", [][]byte{plain(400, p[:32])}, DropTruncated, 1},
+		{"first shorter than 8 bytes", [][]byte{plain(400, p[:7])}, DropTruncated, 1},
+		{"first with less than the length", [][]byte{plain(400, p[:5])}, DropTruncated, 1},
+		{"part of a header, other length", [][]byte{plain(408, p[:32])}, DropLength, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := NewReassembler(Limits{}, &c)
@@ -127,6 +129,42 @@ func TestReassemblyDrops(t *testing.T) {
 				t.Errorf("drops %v, want %d of %q", dropList(&s.Drops), tc.n, tc.want)
 			}
 		})
+	}
+}
+
+// TestFirstFragmentPartOfHeader has fragments of any multiple of 8 bytes: an uncompressed IPv6
+// header may be in several (RFC 4944 section 5.3).
+func TestFirstFragmentPartOfHeader(t *testing.T) {
+	var c Contexts
+	at := time.Unix(100, 0)
+	p := testUDP(linkA, 128)
+	for n := 8; n < len(p); n += 8 {
+		var frags [][]byte
+		for off := 0; off < len(p); off += n {
+			b, err := FragHeader{Size: uint16(len(p)), Tag: 3, Offset: uint8(off / 8)}.AppendBinary(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if off == 0 {
+				b = append(b, 0x41)
+			}
+			frags = append(frags, append(b, p[off:min(off+n, len(p))]...))
+		}
+		for k := range frags {
+			r := NewReassembler(Limits{}, &c)
+			var got []byte
+			for i := range frags {
+				q, err := r.Input(at, frags[(i+k)%len(frags)], linkA)
+				if err != nil {
+					t.Errorf("%d bytes a fragment, from fragment %d: %v", n, k, err)
+				}
+				got = append(got, q...)
+			}
+			if !bytes.Equal(got, p) {
+				t.Errorf("%d bytes a fragment, from fragment %d: got %x", n, k, got)
+			}
+			checkReassembler(t, r)
+		}
 	}
 }
 
