@@ -117,6 +117,7 @@ func (d *Decoder) line(n uint64, b []byte) {
 	}
 	if err != nil {
 		r.unreadable(err)
+		d.endLine() // what came before the error is no part of the next line
 	}
 }
 
@@ -213,16 +214,16 @@ func (d *Decoder) lineInput(l *line) error {
 		}
 		d.zep(b, nil)
 		d.endLine()
-	case l.Datagram.ok && !l.L2Src.given() && !l.L2Dst.given() && l.Src.given() && l.Dst.given():
+	case l.Datagram.ok && !l.L2Src.given() && !l.L2Dst.given() && l.Src.v.given() && l.Dst.v.given():
 		b, err := get("compressed_hex", &l.Datagram)
 		if err != nil {
 			return err
 		}
-		src, err := netip.ParseAddr(string(l.Src.s))
+		src, err := netip.ParseAddr(string(l.Src.v.s))
 		if err != nil {
 			return errors.New("src: no IPv6 address")
 		}
-		dst, err := netip.ParseAddr(string(l.Dst.s))
+		dst, err := netip.ParseAddr(string(l.Dst.v.s))
 		if err != nil {
 			return errors.New("dst: no IPv6 address")
 		}
@@ -280,8 +281,8 @@ func (d *Decoder) lineInput(l *line) error {
 		}
 		r.fields.hexText("iid", a.IID(), 16)
 		r.refuse(dropHeader)
-	case l.RSSI.ok:
-		r.fields.signed("dbm", l.RSSI.v-rssiOffset)
+	case l.RSSI.v.ok:
+		r.fields.signed("dbm", l.RSSI.v.v-rssiOffset)
 		r.refuse(dropHeader)
 	default:
 		return errors.New("nothing to decode: want frame_hex, frames, payload_hex, compressed_hex, payloads or udp_payload_hex")

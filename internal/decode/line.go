@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"border-router/ipv6"
 	"border-router/lowpan"
@@ -32,15 +33,15 @@ type line struct {
 	Header   text            `json:"header_hex"`
 	FCF      text            `json:"fcf_hex"`
 	L2Addr   addrText        `json:"l2_addr"`
-	RSSI     number          `json:"rssi"`
+	RSSI     aside[number]   `json:"rssi"`
 	Contexts lineContexts    `json:"contexts"`
 	Key      text            `json:"key"`
 	SrcExt   addrText        `json:"src_ext"`
 	GHC      bool            `json:"ghc"`
 	Root     text            `json:"root"`
 	RPL      text            `json:"rpl_option"`
-	Src      text            `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
-	Dst      text            `json:"dst"`
+	Src      aside[text]     `json:"src"` // with Dst: compressed_hex is the code of RFC 7400 alone
+	Dst      aside[text]     `json:"dst"`
 
 	ElideChecksum  bool   `json:"checksum_elision"`
 	RoutingHeaders bool   `json:"6lorh"`
@@ -106,6 +107,18 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	}
 	n.ok = true
 	return json.Unmarshal(b, &n.v)
+}
+
+// An aside is what few kinds of lines are decoded from, and many carry for themselves beside
+// a frame: a value of another type there is none.
+type aside[T text | number] struct{ v T }
+
+func (a *aside[T]) UnmarshalJSON(b []byte) error {
+	var v T
+	if err := json.Unmarshal(b, &v); err == nil {
+		a.v = v
+	}
+	return nil
 }
 
 // A lineContext is an object, {"cid":0,"prefix":"fd00::","len":64}, the length in the prefix
@@ -273,10 +286,13 @@ func (l *line) reset() {
 func (l *line) parse(b []byte) error {
 	l.reset()
 	if l.scan(b) {
+		l.ID = validID(l.ID)
 		return nil
 	}
 	l.reset()
-	if err := json.Unmarshal(b, l); err != nil {
+	err := json.Unmarshal(b, l)
+	l.ID = validID(l.ID)
+	if err != nil {
 		var syntax *json.SyntaxError
 		if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return fmt.Errorf("%s: %s is not what belongs there", e.Field, e.Value)
@@ -285,10 +301,18 @@ func (l *line) parse(b []byte) error {
 		}
 		return err
 	}
-	if len(l.ID) > 0 && bytes.ContainsAny(l.ID, "\n\r") {
-		l.ID = nil
-	}
 	return nil
+}
+
+// validID returns id as it can stand in a line of the output, or nil.
+func validID(id []byte) []byte {
+	switch {
+	case bytes.ContainsAny(id, "\n\r"):
+		return nil
+	case !utf8.Valid(id):
+		return bytes.ToValidUTF8(id, []byte("\ufffd"))
+	}
+	return id
 }
 
 // contexts fills c with the contexts of the line.

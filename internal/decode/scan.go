@@ -110,8 +110,8 @@ func (l *line) scan(b []byte) bool {
 			l.MaxPayload.ok = true
 		case "rssi":
 			k = seenRSSI
-			l.RSSI.v, ok = s.number()
-			l.RSSI.ok = true
+			l.RSSI.v.v, ok = s.number()
+			l.RSSI.v.ok = true
 		case "contexts":
 			k, ok = seenContexts, s.contexts(&l.Contexts)
 		case "key":
@@ -126,9 +126,9 @@ func (l *line) scan(b []byte) bool {
 		case "rpl_option":
 			k, ok = seenRPL, s.textOrNull(&l.RPL)
 		case "src":
-			k, ok = seenSrc, s.textOrNull(&l.Src)
+			k, ok = seenSrc, s.textOrNull(&l.Src.v)
 		case "dst":
-			k, ok = seenDst, s.textOrNull(&l.Dst)
+			k, ok = seenDst, s.textOrNull(&l.Dst.v)
 		case "checksum_elision":
 			k = seenElide
 			l.ElideChecksum, _, ok = s.truth()

@@ -1,6 +1,8 @@
 package decode
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -89,6 +91,8 @@ func TestLooseInput(t *testing.T) {
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"id":0,"prefix":"fd00::","prefix_len":64}]`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"cid":"0","prefix_hex":"fd00000000000000","len":"64"}]`, global},
 		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e77f7ffbb780e16","contexts":[{"cid":0,"prefix":"fd000000000000000000000000000000/64"}]`, global},
+		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e33f7ffbb780e16","rssi":-70.5,"src":1,"dst":{"short":2}`, linkLocal},
+		{`"l2_src":"0001","l2_dst":"0002","payload_hex":"7e33f7ffbb780e16","rssi":"-70","src":["0001"],"dst":false`, linkLocal},
 		{`"l2_src":65537,"l2_dst":2,"payload_hex":"7e33f7ffbb780e16"`, strings.Replace(strings.Replace(linkLocal, "000000fffe000001fe", "0200000000010001fe", 1), "59c3", "56c2", 1)},
 	} {
 		got := decodeLines(t, Options{}, []string{"{" + r.in + "}"})[0]
@@ -110,6 +114,34 @@ func TestLooseInput(t *testing.T) {
 	}
 }
 
+// TestLineID: an id comes back as it is, and the line is text for all that.
+func TestLineID(t *testing.T) {
+	for _, r := range []struct{ id, want string }{
+		{`"a\u00e9é"`, `"a\u00e9é"`},
+		{`{"a":[1.50,null]}`, `{"a":[1.50,null]}`},
+		{`12345678901234567890123`, `12345678901234567890123`},
+		{"\"a\xff\xfeb\"", "\"a\ufffdb\""},
+		{"[\"\xc3\",1.5]", "[\"\ufffd\",1.5]"},
+		{"[1,\r2]", "1"},
+	} {
+		var out bytes.Buffer
+		d := NewDecoder(&out, Options{})
+		in := []byte(`{"id":` + r.id + `,"ipv6_hex":"00"}`)
+		if err := d.Read(context.Background(), bytes.NewReader(in)); err != nil {
+			t.Fatal(err)
+		}
+		d.Flush()
+		e := NewEncoder(&out, Options{})
+		if err := e.Read(context.Background(), bytes.NewReader(in)); err != nil {
+			t.Fatal(err)
+		}
+		e.Flush()
+		if n := strings.Count(out.String(), `{"id":`+r.want+`,`); n != 2 {
+			t.Errorf("%q: %d of 2 lines have %q: %q", r.id, n, r.want, out.String())
+		}
+	}
+}
+
 // TestLinesApart: nothing of a line shows through in the next, whatever it leaves out.
 func TestLinesApart(t *testing.T) {
 	lines := []string{
@@ -120,6 +152,8 @@ func TestLinesApart(t *testing.T) {
 		`{"id":"e","frames":["00","01"]}`,
 		`{"Id":"f","frames":[null,null]}`,
 		`{"id":"g"}`,
+		`{"id":"h","l2_src":"0001","l2_dst":"0002","payloads":["c030000141600000000008ff40fe80000000000000000000fffe000001fe80000000000000000000fffe000002","zz"]}`,
+		`{"id":"i","l2_src":"0001","l2_dst":"0002","payloads":["e0300001050102030405060708"]}`,
 	}
 	together := decodeLines(t, Options{}, lines)
 	for i, l := range lines {
