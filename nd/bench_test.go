@@ -16,7 +16,7 @@ func crowd(tb testing.TB, n int) (*world, []netip.Addr) {
 		ll := ipv6.EUI64(0x0200_0000_0100_0000 + uint64(i))
 		addrs[i] = ipv6.WithIID(mesh, ll.IID())
 		v, _ := ROVRFrom(ll.Append(nil))
-		if s := w.r.register(w.now, Record{Addr: addrs[i], LinkAddr: ll, ROVR: v}, 60, ipv6.Meta{}); s != StatusSuccess {
+		if s := w.r.register(w.now, Record{Addr: addrs[i], LinkAddr: ll, ROVR: v}, Registration{Lifetime: 60}, ipv6.Meta{}); s != StatusSuccess {
 			tb.Fatal(s)
 		}
 	}

@@ -120,8 +120,16 @@ type RouterConfig struct {
 	// link-layer address, unless a node is known to have it.
 	Beyond func(addr netip.Addr) bool
 
+	// Check, where set, begins duplicate address detection for a new registration on another
+	// link with the prefix of the mesh, and reports whether that is under way now (RFC 8929
+	// section 9). The node is told that it is registered, or that it is not, when
+	// [Router.Checked] or [Router.Revoke] is called, and after 1.6 s at the latest. aro is as
+	// it came. It is not called for link-local addresses, which are of the mesh alone.
+	Check func(now time.Time, addr netip.Addr, aro Registration) bool
+
 	// Taken, where set, reports whether a node on another link with the prefix of the mesh was
-	// found to have addr (RFC 8929 section 9.1): registrations of it are refused.
+	// found to have addr (RFC 8929 section 9.1): registrations of it are refused, and it is
+	// defended against nodes that do not register.
 	Taken func(addr netip.Addr) bool
 
 	// PeriodicRA sends unsolicited multicast RAs as RFC 4861 section 6.2.4 says. Without

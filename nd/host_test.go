@@ -120,7 +120,7 @@ func TestHostMoved(t *testing.T) {
 	w := newWorld(t, RouterConfig{Prefix: mesh})
 	h := w.host(7, HostConfig{})
 	v := Record{Addr: h.global(), LinkAddr: h.ll, ROVR: h.nd.rovr, TID: 250, HasTID: true}
-	w.r.register(w.now, v, 60, ipv6.Meta{})
+	w.r.register(w.now, v, Registration{Lifetime: 60}, ipv6.Meta{})
 	w.run(minute)
 	if s := h.nd.Stats(); s.Refused != 1 {
 		t.Errorf("%d refused", s.Refused)

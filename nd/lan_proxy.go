@@ -42,7 +42,7 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 		// It is known already that a node on the link has it: RFC 4862 would find no other.
 		l.cache.probe(now, e)
 	}
-	c := &lanCheck{addr: addr, nonce: newNonce(), at: now.Add(l.params.RetransTimer)}
+	c := &lanCheck{addr: addr, nonce: newNonce(), at: now.Add(tentativeDuration)}
 	l.checks[addr] = c
 	i, _ := slices.BinarySearchFunc(l.checkQueue, c.at, func(c *lanCheck, t time.Time) int {
 		if c.at.After(t) {
@@ -56,6 +56,9 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 	l.settle(now)
 	return nil
 }
+
+// Checking reports whether duplicate address detection for addr is under way.
+func (l *LAN) Checking(addr netip.Addr) bool { return l.checks[addr.WithZone("")] != nil }
 
 // ProxyRemove ends what ProxyAdd began; answers end when the [Proxy] does not know addr.
 func (l *LAN) ProxyRemove(now time.Time, addr netip.Addr) {

@@ -36,7 +36,9 @@ type Router struct {
 	raRepeat   int       // multicast RAs that follow soon
 
 	uncommitted []uncommitted // in the order of their tickets
+	committed   uint64        // the last ticket of what is written
 	stalled     bool          // the disk took too long
+	checks      []routerCheck // in the order of their end
 	keptVersion uint32
 }
 
@@ -182,7 +184,7 @@ func (r *Router) heardNew(now time.Time, src netip.Addr, m ipv6.Meta, e *entry) 
 		}
 		return
 	}
-	if m.LinkSrc.IsZero() || m.LinkSrc == ipv6.BroadcastShort || !isUnicast(src) || iid(src) == 0 || r.isOurs(src) || !r.onLink(src) {
+	if m.LinkSrc.IsZero() || m.LinkSrc == ipv6.BroadcastShort || !isUnicast(src) || iid(src) == 0 || r.isOurs(src) || !r.onLink(src) || r.taken(src) {
 		return
 	}
 	if e != nil && e.state != stateStale && e.state != stateIncomplete && e.state != stateUnreachable {
@@ -231,7 +233,7 @@ func (r *Router) LinkStatus(now time.Time, ll ipv6.LinkAddr, ok bool) {
 // Deadline returns the time of the next [Router.Advance]; zero: nothing is scheduled.
 func (r *Router) Deadline() time.Time {
 	d := earlier(r.timers.Next(), r.nodeTimers.Next())
-	d = earlier(earlier(d, r.raAt), r.commitDue())
+	d = earlier(earlier(earlier(d, r.raAt), r.commitDue()), r.checkDue())
 	if len(r.old) > 0 {
 		d = earlier(d, r.old[len(r.old)-1].until)
 	}
@@ -271,6 +273,7 @@ func (r *Router) Advance(now time.Time) {
 		r.advanceNode(now, n)
 	}
 	r.old = slices.DeleteFunc(r.old, func(o oldPrefix) bool { return !o.until.After(now) })
+	r.advanceChecks(now)
 	r.advanceCommit(now)
 	r.advanceRA(now)
 }

@@ -35,15 +35,21 @@ type uncommitted struct {
 // confirm sends the answer to a registration of addr once what was taken, changed or ended is
 // written; a refusal, and what the disk is not waited for with, at once, but not before an
 // answer to the same node about addr that waits. Where the same answer waits already, it is
-// the one to both. The error says that too many wait; the node will ask again.
+// the one to both. What is being checked on another link waits for the end of that first. The
+// error says that too many wait; the node will ask again.
 func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src, dst netip.Addr, hops uint8, ll ipv6.LinkAddr) error {
 	r.buf = b
+	if c := r.checkOf(addr); c != nil {
+		if done, err := r.holdAnswer(now, c, s, b, src, dst, hops, ll); done {
+			return err
+		}
+	}
 	waits := s == StatusSuccess && r.cfg.Commit != nil && !r.stalled
 	before, share := r.before(addr, ll)
 	if before != nil && dst == before.dst && bytes.Equal(b, before.message) {
 		return nil
 	}
-	if (waits || before != nil) && (len(r.uncommitted) >= maxUncommitted || share >= maxUncommitted/4) {
+	if (waits || before != nil) && (r.waiting() >= maxUncommitted || share >= maxUncommitted/4) {
 		return DropTableFull
 	}
 	u := uncommitted{addr: addr, taken: s == StatusSuccess, until: now.Add(maxCommitTime), src: src, dst: dst, hops: hops, ll: ll}
@@ -61,13 +67,21 @@ func (r *Router) confirm(now time.Time, addr netip.Addr, s Status, b []byte, src
 		u.ticket, u.until = before.ticket, before.until
 	}
 	u.message = slices.Clone(b)
+	r.enqueue(u)
+	return nil
+}
+
+// enqueue has u wait for its ticket.
+func (r *Router) enqueue(u uncommitted) {
 	i := len(r.uncommitted) // the place behind those of its ticket
 	for i > 0 && r.uncommitted[i-1].ticket > u.ticket {
 		i--
 	}
 	r.uncommitted = slices.Insert(r.uncommitted, i, u)
-	return nil
 }
+
+// waiting returns how many answers wait, or will, for the disk or for another link.
+func (r *Router) waiting() int { return len(r.uncommitted) + len(r.checks) }
 
 // before returns the last answer that waits to be sent to ll about addr, nil where there is
 // none, and how many wait to be sent to ll.
@@ -87,18 +101,19 @@ func (r *Router) before(addr netip.Addr, ll ipv6.LinkAddr) (last *uncommitted, n
 func (r *Router) repeated(e *entry, v Record) bool {
 	since := v.Expires.Sub(e.until)
 	return e.ll == v.LinkAddr && e.hasTID == v.HasTID && e.tid == v.TID && since >= 0 && since <= maxCommitTime &&
-		slices.ContainsFunc(r.uncommitted, func(u uncommitted) bool { return u.addr == v.Addr })
+		(r.checkOf(v.Addr) != nil || slices.ContainsFunc(r.uncommitted, func(u uncommitted) bool { return u.addr == v.Addr }))
 }
 
 // unconfirm has no node told that addr is registered which is not any more.
 func (r *Router) unconfirm(addr netip.Addr) {
 	r.uncommitted = slices.DeleteFunc(r.uncommitted, func(u uncommitted) bool { return u.addr == addr })
+	r.takeCheck(addr)
 }
 
 // Committed says that what RouterConfig.Commit returned ticket for is written, and all
 // before it: nodes are told now.
 func (r *Router) Committed(now time.Time, ticket uint64) {
-	r.now, r.stalled = now, false
+	r.now, r.stalled, r.committed = now, false, max(r.committed, ticket)
 	r.sendCommitted(now, func(u *uncommitted) bool { return u.ticket <= ticket })
 }
 

@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func (s *promise) SendPacket(now time.Time, p ipv6.Packet, ll ipv6.LinkAddr) {
 	}
 }
 
-// FuzzCommit: any packets, and any time until they are written.
+// FuzzCommit: any packets, and any time until they are written and looked for on another link.
 func FuzzCommit(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -52,10 +53,28 @@ func FuzzCommit(f *testing.F) {
 			}
 			return s.asked
 		}
+		cfg.Check = func(now time.Time, a netip.Addr, _ Registration) bool {
+			if n++; n > len(data) {
+				return false
+			}
+			if c := data[n-1]; c&4 != 0 && len(s.r.checks) > 0 { // that of another is over
+				if first := s.r.checks[0].addr; c&8 != 0 {
+					s.r.Checked(now, first)
+				} else {
+					s.r.Revoke(now, first, StatusDuplicate)
+				}
+			}
+			return data[n-1]&2 != 0
+		}
 		s.r = NewRouter(cfg, s, new(eventLog))
 		script(t, data, s.r, &s.r.cache)
-		if len(s.r.uncommitted) > maxUncommitted {
-			t.Fatalf("%d answers wait", len(s.r.uncommitted))
+		if s.r.waiting() > maxUncommitted {
+			t.Fatalf("%d answers wait", s.r.waiting())
+		}
+		for i, c := range s.r.checks {
+			if e := s.r.lookup(c.addr); e == nil || e.state != stateRegistered || !e.tentative || s.r.checkIndex(c.addr) != i {
+				t.Fatalf("%v is being looked for", c.addr)
+			}
 		}
 		for i := range s.r.uncommitted {
 			if i > 0 && s.r.uncommitted[i].ticket < s.r.uncommitted[i-1].ticket {
@@ -63,6 +82,11 @@ func FuzzCommit(f *testing.F) {
 			}
 		}
 		s.r.Committed(s.r.now, s.asked)
+		s.r.Advance(s.r.now.Add(maxCheckTime))
+		s.r.Committed(s.r.now, s.asked)
+		if len(s.r.checks) > 0 {
+			t.Fatalf("%d checks do not end", len(s.r.checks))
+		}
 		if len(s.r.uncommitted) > 0 {
 			t.Fatalf("%d answers wait for nothing", len(s.r.uncommitted))
 		}

@@ -69,6 +69,10 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropSourceOption
 	}
 	if !sll.IsZero() {
+		if e := r.lookup(src); (e == nil || e.state != stateRegistered) && r.taken(src) {
+			r.conflict(now, src, sll)
+			return DropConflict
+		}
 		e, ok := r.learn(now, src, sll)
 		if !ok {
 			r.conflict(now, src, sll)
@@ -146,6 +150,11 @@ func (r *Router) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta)
 	na := NeighborAdvertisement{Router: true, Override: true, Target: msg.Target}
 	if !r.isOurs(msg.Target) {
 		e := r.lookup(msg.Target)
+		if (e == nil || e.state != stateRegistered) && r.taken(msg.Target) {
+			r.conflict(now, msg.Target, m.LinkSrc)
+			r.defend(now, msg.Target, m.LinkSrc)
+			return nil
+		}
 		if e == nil || e.state != stateRegistered || e.ll == m.LinkSrc && !e.ll.IsZero() {
 			r.tookPrefix(now, n, msg.Target)
 			if n != nil && isUnicast(msg.Target) && r.onLink(msg.Target) && !msg.Target.IsLinkLocalUnicast() && iid(msg.Target) != 0 &&

@@ -13,11 +13,11 @@ import (
 
 // Seek asks the nodes for addr, which somebody on another link wants to reach and which
 // [Router.Knows] nothing of (RFC 4389 section 4.1). Where one answers, [LinkEvents] says so.
-// It does nothing where addr is not from a prefix of the mesh, is being asked for already, or
-// too many others are.
+// It does nothing where addr is not from a prefix of the mesh, or a node on another link was
+// found to have it, or it is being asked for already, or too many others are.
 func (r *Router) Seek(now time.Time, addr netip.Addr) {
 	r.now = now
-	if r.lookup(addr) != nil || !r.onLink(addr) || addr.IsLinkLocalUnicast() || iid(addr) == 0 || 2*r.incomplete >= r.limits.Incomplete {
+	if r.lookup(addr) != nil || !r.onLink(addr) || addr.IsLinkLocalUnicast() || iid(addr) == 0 || r.taken(addr) || 2*r.incomplete >= r.limits.Incomplete {
 		return
 	}
 	e := r.create(now, addr, stateIncomplete)

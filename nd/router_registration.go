@@ -3,6 +3,7 @@ package nd
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"border-router/ipv6"
@@ -36,7 +37,7 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 	}
 	status := StatusTopology
 	if r.onLink(addr) && iid(addr) != 0 {
-		status = r.register(now, Record{Addr: addr, LinkAddr: sll, ROVR: aro.ROVR, TID: aro.TID, HasTID: aro.T}, aro.Lifetime, m)
+		status = r.register(now, Record{Addr: addr, LinkAddr: sll, ROVR: aro.ROVR, TID: aro.TID, HasTID: aro.T}, aro, m)
 	} else if !aro.Extended() {
 		return DropNotOnLink // RFC 6775 has no status for it
 	}
@@ -53,12 +54,7 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 	}
 	dst, ll := src, sll
 	if status != StatusSuccess && src == addr {
-		// The answer must not go to whoever owns the address: it goes to the link-local
-		// address of the EUI-64 in the option (RFC 6775 section 6.5.2).
-		if eui := aro.ROVR.Append(nil); len(eui) == 8 && !aro.Extended() && r.wantLen == 8 {
-			ll, _ = ipv6.LinkAddrFrom(eui)
-		}
-		dst = ipv6.LinkLocal(ll)
+		dst, ll = r.refusalTo(aro, sll)
 	}
 	aro.Status = status
 	na := NeighborAdvertisement{Router: true, Solicited: true, Target: msg.Target}
@@ -67,9 +63,19 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 	return r.confirm(now, addr, status, b, p.Dst(), dst, hopLimit, ll)
 }
 
-// register does what a registration asks for and returns its status. lifetime is in units
-// of 60 s; 0 ends the registration.
-func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta) (s Status) {
+// refusalTo returns where the refusal of the source of a solicitation goes: not to whoever
+// owns the address, but to the link-local address of the EUI-64 in the option (RFC 6775
+// section 6.5.2).
+func (r *Router) refusalTo(aro Registration, ll ipv6.LinkAddr) (netip.Addr, ipv6.LinkAddr) {
+	if eui := aro.ROVR.Append(nil); len(eui) == 8 && !aro.Extended() && r.wantLen == 8 {
+		ll, _ = ipv6.LinkAddrFrom(eui)
+	}
+	return ipv6.LinkLocal(ll), ll
+}
+
+// register does what a registration asks for, of which v is what is to be kept, and returns
+// its status. A lifetime of 0 ends the registration.
+func (r *Router) register(now time.Time, v Record, aro Registration, m ipv6.Meta) (s Status) {
 	defer func() {
 		if s != StatusSuccess {
 			r.stats.Refused++
@@ -77,7 +83,7 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 				slog.Any("addr", v.Addr), slog.Any("lladdr", v.LinkAddr), slog.String("reason", s.String()))
 		}
 	}()
-	if r.isOurs(v.Addr) || lifetime != 0 && r.cfg.Taken != nil && r.cfg.Taken(v.Addr) {
+	if r.isOurs(v.Addr) || aro.Lifetime != 0 && r.taken(v.Addr) {
 		r.stats.Conflicts++
 		return StatusDuplicate
 	}
@@ -100,14 +106,14 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 			}
 		}
 	}
-	if lifetime == 0 {
+	if aro.Lifetime == 0 {
 		if known {
 			r.stats.Deregistered++
 			r.unregister(now, e)
 		}
 		return StatusSuccess
 	}
-	v.Expires = now.Add(time.Duration(lifetime) * time.Minute)
+	v.Expires = now.Add(time.Duration(aro.Lifetime) * time.Minute)
 	if known && r.repeated(e, v) {
 		return StatusSuccess // as it was taken
 	}
@@ -130,6 +136,7 @@ func (r *Router) register(now time.Time, v Record, lifetime uint16, m ipv6.Meta)
 			e = r.create(now, v.Addr, stateStale)
 		}
 		r.log.LogAttrs(context.Background(), slog.LevelInfo, "node registered", slog.Any("addr", v.Addr), slog.Any("lladdr", v.LinkAddr))
+		r.startCheck(now, v.Addr, aro)
 	}
 	r.stats.Registrations++
 	e.tentative = e.tentative || !known
@@ -203,7 +210,8 @@ func (r *Router) handleDAR(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropNotOnLink // RFC 6775 section 8.2: not for link-local addresses
 	}
 	v := Record{Addr: msg.Addr, ROVR: msg.ROVR, TID: msg.TID, HasTID: msg.Extended}
-	msg.Confirm, msg.Status = true, r.register(now, v, msg.Lifetime, m)
+	aro := Registration{ROVR: msg.ROVR, TID: msg.TID, T: msg.Extended, Lifetime: msg.Lifetime}
+	msg.Confirm, msg.Status = true, r.register(now, v, aro, m)
 	b, err := msg.AppendBinary(begin(r.buf[:0]))
 	if err != nil {
 		return err

@@ -176,7 +176,7 @@ func TestDuplicate(t *testing.T) {
 	// a host of RFC 6775 with the address of another
 	c := w.host(3, HostConfig{})
 	v, _ := ROVRFrom(eui(77))
-	w.r.register(w.now, Record{Addr: c.global(), LinkAddr: ipv6.EUI64(77), ROVR: v}, 1, ipv6.Meta{})
+	w.r.register(w.now, Record{Addr: c.global(), LinkAddr: ipv6.EUI64(77), ROVR: v}, Registration{Lifetime: 1}, ipv6.Meta{})
 	w.run(10 * second)
 	if c.addrs[c.global()] || c.nd.Stats().Refused != 1 {
 		t.Errorf("has %v", c.addrs)
@@ -192,7 +192,7 @@ func TestMove(t *testing.T) {
 	h := w.host(1, HostConfig{})
 	w.run(5 * second)
 	to := ipv6.EUI64(0xabcd)
-	if s := w.r.register(w.now, Record{Addr: h.global(), LinkAddr: to, ROVR: h.nd.rovr, TID: h.nd.addrs[1].tid + 1, HasTID: true}, 5, ipv6.Meta{}); s != StatusSuccess {
+	if s := w.r.register(w.now, Record{Addr: h.global(), LinkAddr: to, ROVR: h.nd.rovr, TID: h.nd.addrs[1].tid + 1, HasTID: true}, Registration{Lifetime: 5}, ipv6.Meta{}); s != StatusSuccess {
 		t.Fatal(s)
 	}
 	if ll, _ := w.r.Resolve(w.now, h.global(), nil, 0); ll != to {

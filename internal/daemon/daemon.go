@@ -457,6 +457,9 @@ func (d *Daemon) unregistered(_ time.Time, l *router.Link, addr netip.Addr) {
 		if m.link == l {
 			m.disown(addr)
 			d.store.DeleteRegistration(m.name, addr)
+			if d.lan != nil && d.cfg.LAN.NDProxy {
+				d.lan.unproxied(addr)
+			}
 		}
 	}
 }

@@ -473,18 +473,22 @@ func (l *lan) AdvertisedChanged(time.Time) {
 	l.d.store.Put(keyAdvertised, b)
 }
 
-// ProxyChecked is the result of duplicate address detection for a node (RFC 8929 section
-// 9.1): one that is not unique is taken from the node again.
+// ProxyChecked is the result of duplicate address detection for a node, which is told that it
+// is registered, or that it is not (RFC 8929 section 9.1).
 func (l *lan) ProxyChecked(now time.Time, addr netip.Addr, unique bool, ll ipv6.LinkAddr) {
 	if unique {
 		delete(l.taken, addr)
-		return
+	} else {
+		l.take(now, addr)
+		l.d.log.Warn("a node wants an address that a station on the LAN has", "addr", addr, "station", ll)
 	}
-	l.take(now, addr)
-	l.d.log.Warn("a node has registered an address that a station on the LAN has", "addr", addr, "station", ll)
 	l.later = append(l.later, func(now time.Time) {
 		for _, m := range l.d.meshes {
-			m.nd.Revoke(now, addr, nd.StatusDuplicate)
+			if unique {
+				m.nd.Checked(now, addr)
+			} else {
+				m.nd.Revoke(now, addr, nd.StatusDuplicate)
+			}
 		}
 	})
 }

@@ -211,6 +211,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		Contexts:          contexts,
 		Beyond:            d.beyond,
 		Taken:             d.isTaken,
+		Check:             func(now time.Time, addr netip.Addr, aro nd.Registration) bool { return d.check(now, m, addr) },
 		OnLink:            onLinkModes[c.OnLink],
 		RDNSS:             c.RDNSS,
 		RDNSSLifetime:     c.RDNSSLifetime,

@@ -83,6 +83,29 @@ func (d *Daemon) isTaken(addr netip.Addr) bool {
 	return ok && time.Since(t) < takenTime
 }
 
+// check begins to look for another station with the address of a new registration, and
+// reports whether that is under way (RFC 8929 section 9.1). An address that its node had in
+// use before it registered it has been looked for already.
+func (d *Daemon) check(now time.Time, m *mesh, addr netip.Addr) bool {
+	l := d.lan
+	if l == nil || l.nd == nil || !d.cfg.LAN.NDProxy || !m.has(addr) {
+		return false
+	}
+	if rt, ok := d.router.FIB().Exact(netip.PrefixFrom(addr, 128)); ok && rt.Kind == router.RouteHost && rt.Port == m.link.Index() {
+		return l.nd.Checking(addr)
+	}
+	return l.nd.ProxyAdd(now, addr, true) == nil
+}
+
+// unproxied ends what check or linked began, unless addr is in use again by then.
+func (l *lan) unproxied(addr netip.Addr) {
+	l.later = append(l.later, func(now time.Time) {
+		if l.nd != nil && !slices.ContainsFunc(l.d.meshes, func(m *mesh) bool { return m.nd.Knows(addr) }) {
+			l.nd.ProxyRemove(now, addr)
+		}
+	})
+}
+
 // restored gives the LAN back what was known of the mesh before it could be told.
 func (l *lan) restored(now time.Time, m *mesh) {
 	l.proxyOwn(now, m)
@@ -245,11 +268,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 			if d.kernel != nil {
 				d.kernel.route(host, false)
 			}
-			l.later = append(l.later, func(now time.Time) {
-				if l.nd != nil {
-					l.nd.ProxyRemove(now, addr)
-				}
-			})
+			l.unproxied(addr)
 		}
 	case !ok:
 		m := d.meshOf(link)
