@@ -40,7 +40,7 @@ func TestImports(t *testing.T) {
 		forbid func(dep string) bool
 		why    string
 	}{
-		{[]string{"ipv6", "ieee802154", "internal/timerq"}, func(d string) bool { return own(d) || external(d) },
+		{[]string{"ipv6", "ieee802154", "internal/timerq", "internal/addrtable"}, func(d string) bool { return own(d) || external(d) },
 			"leaves use the standard library only, so that anything may build on them"},
 		{[]string{"nd", "mld"}, under(append(edges, "router", "lowpan", "ieee802154", "zep", "dhcp6")...),
 			"protocol machines know packets and time, neither radios nor the router that holds them"},

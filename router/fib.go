@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"slices"
+
+	"border-router/internal/addrtable"
 )
 
 // A RouteKind says where a route comes from.
@@ -45,6 +47,8 @@ func addrKey(a [16]byte) addr16 {
 	return addr16{binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])}
 }
 
+func (a addr16) key() addrtable.Key { return addrtable.Key{Hi: a.hi, Lo: a.lo} }
+
 func (a addr16) addr() netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.hi)
@@ -70,11 +74,33 @@ func (a addr16) mask(bits int) addr16 {
 type FIB struct {
 	lengths []fibLength // longest prefix first
 	n       int
+	targets targets
 }
 
 type fibLength struct {
 	bits   int
-	routes map[addr16]Route
+	routes addrtable.Table[route]
+}
+
+// A route is what is kept of a [Route] for each prefix, which is the key.
+type route struct {
+	target targetID
+	v4     bool // the prefix is of IPv4, the key the mapped address
+}
+
+// route returns the route of l with key k whole.
+func (f *FIB) route(l *fibLength, k addrtable.Key, rt *route) Route {
+	a := addr16{k.Hi, k.Lo}.addr()
+	if rt.v4 {
+		a = a.Unmap()
+	}
+	t := f.targets.get(rt.target)
+	return Route{netip.PrefixFrom(a, l.bits), t.port, t.nextHop, t.kind, t.metric}
+}
+
+// length returns the place of the routes with this prefix length.
+func (f *FIB) length(bits int) (int, bool) {
+	return slices.BinarySearchFunc(f.lengths, bits, func(l fibLength, b int) int { return cmp.Compare(b, l.bits) })
 }
 
 // Len returns the number of routes.
@@ -83,79 +109,90 @@ func (f *FIB) Len() int { return f.n }
 // Add adds or replaces the route of rt.Prefix (masked). A route with a higher metric does
 // not replace one with a lower; Add then returns false.
 func (f *FIB) Add(rt Route) bool {
-	rt.Prefix = rt.Prefix.Masked()
-	bits := rt.Prefix.Bits()
-	i, ok := slices.BinarySearchFunc(f.lengths, bits, func(l fibLength, b int) int { return cmp.Compare(b, l.bits) })
+	p := rt.Prefix.Masked()
+	i, ok := f.length(p.Bits())
 	if !ok {
-		f.lengths = slices.Insert(f.lengths, i, fibLength{bits, make(map[addr16]Route)})
+		f.lengths = slices.Insert(f.lengths, i, fibLength{bits: p.Bits()})
 	}
-	m := f.lengths[i].routes
-	k := addrKey(rt.Prefix.Addr().As16())
-	old, exists := m[k]
-	if exists && old.Metric < rt.Metric {
+	m := &f.lengths[i].routes
+	k := addrKey(p.Addr().As16()).key()
+	old := m.Find(k)
+	if old != nil && f.targets.get(old.target).metric < rt.Metric {
 		return false
 	}
-	if !exists {
+	if old != nil {
+		f.targets.release(old.target)
+	} else {
 		f.n++
 	}
-	m[k] = rt
+	m.Put(k, route{f.targets.take(target{rt.NextHop, rt.Port, rt.Metric, rt.Kind}), p.Addr().Is4()})
 	return true
 }
 
 // Remove removes the route of exactly this prefix and reports whether there was one.
 func (f *FIB) Remove(p netip.Prefix) bool {
 	p = p.Masked()
-	for i := range f.lengths {
-		l := &f.lengths[i]
-		if l.bits != p.Bits() {
-			continue
-		}
-		k := addrKey(p.Addr().As16())
-		if _, ok := l.routes[k]; !ok {
-			return false
-		}
-		delete(l.routes, k)
-		f.n--
-		if len(l.routes) == 0 {
-			f.lengths = slices.Delete(f.lengths, i, i+1)
-		}
-		return true
+	i, ok := f.length(p.Bits())
+	if !ok {
+		return false
 	}
-	return false
+	m, k := &f.lengths[i].routes, addrKey(p.Addr().As16()).key()
+	rt := m.Find(k)
+	if rt == nil {
+		return false
+	}
+	f.targets.release(rt.target)
+	m.Delete(k)
+	f.n--
+	if m.Len() == 0 {
+		f.lengths = slices.Delete(f.lengths, i, i+1)
+	}
+	return true
 }
 
 // Exact returns the route of exactly this prefix.
 func (f *FIB) Exact(p netip.Prefix) (Route, bool) {
 	p = p.Masked()
-	for i := range f.lengths {
-		if f.lengths[i].bits == p.Bits() {
-			rt, ok := f.lengths[i].routes[addrKey(p.Addr().As16())]
-			return rt, ok
+	if i, ok := f.length(p.Bits()); ok {
+		l, k := &f.lengths[i], addrKey(p.Addr().As16()).key()
+		if rt := l.routes.Find(k); rt != nil {
+			return f.route(l, k, rt), true
 		}
 	}
 	return Route{}, false
 }
 
 // Lookup returns the route with the longest prefix that contains dst.
-func (f *FIB) Lookup(dst [16]byte) (Route, bool) { return f.lookup(addrKey(dst)) }
-
-func (f *FIB) lookup(k addr16) (Route, bool) {
+func (f *FIB) Lookup(dst [16]byte) (Route, bool) {
+	k := addrKey(dst)
 	for i := range f.lengths {
 		l := &f.lengths[i]
-		if rt, ok := l.routes[k.mask(l.bits)]; ok {
-			return rt, true
+		m := k.mask(l.bits).key()
+		if rt := l.routes.Find(m); rt != nil {
+			return f.route(l, m, rt), true
 		}
 	}
 	return Route{}, false
 }
 
+// lookup is Lookup on the packet path: nil for no route, else valid until the table changes.
+func (f *FIB) lookup(k addr16) *target {
+	for i := range f.lengths {
+		l := &f.lengths[i]
+		if rt := l.routes.Find(k.mask(l.bits).key()); rt != nil {
+			return f.targets.get(rt.target)
+		}
+	}
+	return nil
+}
+
 // Routes returns a copy of the table, longest prefixes first, then by address.
 func (f *FIB) Routes() []Route {
 	out := make([]Route, 0, f.n)
-	for _, l := range f.lengths {
-		from := len(out)
-		for _, rt := range l.routes {
-			out = append(out, rt)
+	for i := range f.lengths {
+		l, from := &f.lengths[i], len(out)
+		for k, rt := range l.routes.All() {
+			out = append(out, f.route(l, k, rt))
 		}
 		slices.SortFunc(out[from:], func(a, b Route) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
 	}

@@ -31,18 +31,18 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 		r.icmpError(now, in, p, m, ipv6.ICMPTimeExceeded, 0, 0)
 		return
 	}
-	rt, ok := r.fib.lookup(dst)
-	if !ok {
+	rt := r.fib.lookup(dst)
+	if rt == nil {
 		in.drop(DropNoRoute)
 		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
 		return
 	}
-	if rt.Kind == RouteUnreachable {
+	if rt.kind == RouteUnreachable {
 		in.drop(DropProhibited)
 		r.icmpError(now, in, p, m, ipv6.ICMPUnreachable, 0, 0)
 		return
 	}
-	out := r.links[rt.Port]
+	out, hop := r.links[rt.port], rt.nextHop
 	switch {
 	case out == in && out.kind == Host:
 		in.drop(DropLoop)
@@ -70,7 +70,6 @@ func (r *Router) forward(now time.Time, in *Link, p ipv6.Packet, m ipv6.Meta, sr
 	}
 	var ll ipv6.LinkAddr
 	if out.nb != nil {
-		hop := rt.NextHop
 		if !hop.IsValid() {
 			hop = p.Dst()
 		}
@@ -114,7 +113,7 @@ func (r *Router) icmpError(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, t
 		return
 	}
 	src := r.sourceFor(l, p.Src())
-	if dst := p.Dst(); !p.IsMulticast() && (r.local[addrKey(p.Dst16())] == localHost || l.ownLinkLocal(dst)) {
+	if dst := p.Dst(); !p.IsMulticast() && (r.local.Get(addrKey(p.Dst16()).key()) == localHost || l.ownLinkLocal(dst)) {
 		src = dst
 	}
 	if !src.IsValid() {
@@ -145,14 +144,14 @@ func (r *Router) originate(now time.Time, via *Link, p ipv6.Packet) error {
 	case dst.isMulticast():
 	case dst.isLinkLocal():
 		hop = p.Dst()
-	case r.local[dst] == localHost:
+	case r.local.Get(dst.key()) == localHost:
 		out = r.host
 	default:
-		rt, ok := r.fib.lookup(dst)
-		if !ok || rt.Kind == RouteUnreachable {
+		rt := r.fib.lookup(dst)
+		if rt == nil || rt.kind == RouteUnreachable {
 			return DropNoRoute
 		}
-		out, hop = r.links[rt.Port], rt.NextHop
+		out, hop = r.links[rt.port], rt.nextHop
 		if !hop.IsValid() {
 			hop = p.Dst()
 		}

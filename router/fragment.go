@@ -41,7 +41,7 @@ func (r *Router) inputFragment(now time.Time, l *Link, p ipv6.Packet, m ipv6.Met
 		l.drop(err)
 	case isWholeND(whole):
 		l.drop(DropFragmentedND)
-	case r.local[addrKey(whole.Dst16())] == localHost:
+	case r.local.Get(addrKey(whole.Dst16()).key()) == localHost:
 		r.inputLocal(now, l, whole, m)
 	default:
 		r.inputCore(now, l, whole, m)

@@ -61,7 +61,7 @@ func (r *Router) Input(now time.Time, p ipv6.Packet, m ipv6.Meta) {
 		r.inputCore(now, l, p, m)
 		return
 	}
-	switch r.local[dst] {
+	switch r.local.Get(dst.key()) {
 	case localHost:
 		r.inputLocal(now, l, p, m)
 		return
@@ -87,7 +87,7 @@ func (r *Router) ingressAllows(l *Link, src addr16) bool {
 	if !l.ingress {
 		return true
 	}
-	kind := r.local[src]
+	kind := r.local.Get(src.key())
 	switch l.kind {
 	case Host, LAN:
 		// From the host port our own addresses are rightful, those of the nodes are not;
@@ -121,8 +121,8 @@ func (r *Router) claims(l *Link, p ipv6.Packet) bool {
 // behind reports whether a route of its own leads to src by this port: so it is for nodes
 // whose addresses are from the prefix of another link.
 func (r *Router) behind(l *Link, src addr16) bool {
-	rt, ok := r.fib.lookup(src)
-	return ok && rt.Port == l.index && rt.Kind == RouteHost
+	rt := r.fib.lookup(src)
+	return rt != nil && rt.port == l.index && rt.kind == RouteHost
 }
 
 // inputMulticast takes a packet to a group. Neighbor discovery is seen whatever the
@@ -155,8 +155,7 @@ func (r *Router) inputMulticast(now time.Time, l *Link, p ipv6.Packet, m ipv6.Me
 	if proto == ipv6.ProtoUDP && r.udp != nil && r.inputUDP(now, l, p, m, off) {
 		return
 	}
-	_, joined := r.groups[dst]
-	joined = joined && l.kind != Host && r.host != nil
+	joined := r.groups.Find(dst.key()) != nil && l.kind != Host && r.host != nil
 	if scope <= uint8(ipv6.ScopeLink) || r.cfg.HostOnly {
 		if joined {
 			r.toHost(now, l, p, m)
@@ -361,7 +360,7 @@ func (r *Router) echo(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, off in
 		return
 	}
 	src := p.Dst()
-	if p.IsMulticast() || r.local[addrKey(p.Dst16())] == localCore {
+	if p.IsMulticast() || r.local.Get(addrKey(p.Dst16()).key()) == localCore {
 		src = r.sourceFor(l, p.Src())
 	}
 	if !src.IsValid() || p.Src().IsUnspecified() {

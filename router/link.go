@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"border-router/internal/addrtable"
 	"border-router/ipv6"
 	"border-router/nd"
 )
@@ -149,7 +150,7 @@ type Link struct {
 	minScope   ipv6.Scope
 	mcBucket   ipv6.TokenBucket
 	mcUnicasts int
-	core       map[addr16]struct{} // groups that the router itself listens to here
+	core       addrtable.Table[struct{}] // groups that the router itself listens to here
 
 	linkLocal []netip.Addr
 	prefixes  []prefixMask

@@ -129,10 +129,10 @@ func (r *Router) Ping(now time.Time, p Ping) error {
 	if !src.IsValid() {
 		src = r.sourceFor(via, dst)
 	}
-	if !src.IsValid() || r.local[addrKey(src.As16())] != localHost && !via.ownLinkLocal(src) {
+	if !src.IsValid() || r.local.Get(addrKey(src.As16()).key()) != localHost && !via.ownLinkLocal(src) {
 		return ErrPingSource
 	}
-	if r.local[addrKey(dst.As16())] == localHost || via.ownLinkLocal(dst) {
+	if r.local.Get(addrKey(dst.As16()).key()) == localHost || via.ownLinkLocal(dst) {
 		// A host answers itself over its loopback, and a kernel that is handed such a packet
 		// from outside sends the answer there as well: it would never come back to us.
 		p.Done(PingResult{Seq: p.Seq, From: dst, Bytes: 8 + p.Size, HopLimit: p.HopLimit})
@@ -183,14 +183,14 @@ func (r *Router) pingLink(dst netip.Addr) (*Link, error) {
 		return nil, fmt.Errorf("ping %s: say the port:%s", dst, names)
 	}
 	k := addrKey(dst.As16())
-	if r.local[k] == localHost && r.host != nil {
+	if r.local.Get(k.key()) == localHost && r.host != nil {
 		return r.host, nil
 	}
-	rt, ok := r.fib.lookup(k)
-	if !ok || rt.Kind == RouteUnreachable {
+	rt := r.fib.lookup(k)
+	if rt == nil || rt.kind == RouteUnreachable {
 		return nil, fmt.Errorf("ping %s: no route to it; `border-router routes` lists those there are", dst)
 	}
-	return r.links[rt.Port], nil
+	return r.links[rt.port], nil
 }
 
 // inputPing takes an ICMPv6 message for us and reports whether it was the answer to one

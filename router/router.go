@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"border-router/internal/addrtable"
 	"border-router/ipv6"
 )
 
@@ -45,9 +46,9 @@ type Router struct {
 	host  *Link
 	fib   FIB
 
-	local  map[addr16]localKind // our unicast addresses of larger than link scope
-	addrs  []netip.Addr         // the same, in the order they were added
-	groups map[addr16]struct{}  // multicast groups that the host port listens to
+	local  addrtable.Table[localKind] // our unicast addresses of larger than link scope
+	addrs  []netip.Addr               // the same, in the order they were added
+	groups addrtable.Table[struct{}]  // multicast groups that the host port listens to
 	udp    map[uint16]UDPHandler
 
 	proxied bool // nodes have addresses from prefixes of other links
@@ -88,8 +89,6 @@ func New(cfg Config) *Router {
 	r := &Router{
 		cfg:     cfg,
 		log:     cfg.Logger,
-		local:   make(map[addr16]localKind),
-		groups:  make(map[addr16]struct{}),
 		scratch: make([]byte, 0, ipv6.MaxPacket),
 	}
 	r.seen.seed = rand.Uint64()
@@ -116,23 +115,23 @@ func (r *Router) link(i int) *Link {
 // subnet-router anycast address (RFC 4291 section 2.6.1) becomes ours too.
 func (r *Router) AddAddress(addr netip.Addr) {
 	k := addrKey(addr.As16())
-	if r.local[k] != localHost {
-		r.local[k] = localHost
+	if r.local.Get(k.key()) != localHost {
+		r.local.Put(k.key(), localHost)
 		r.addrs = append(r.addrs, addr)
 	}
 	if r.cfg.HostOnly {
 		return
 	}
 	anycast := k.mask(64)
-	if _, ok := r.local[anycast]; !ok {
-		r.local[anycast] = localCore
+	if r.local.Find(anycast.key()) == nil {
+		r.local.Put(anycast.key(), localCore)
 	}
 }
 
 // RemoveAddress undoes AddAddress.
 func (r *Router) RemoveAddress(addr netip.Addr) {
 	k := addrKey(addr.As16())
-	delete(r.local, k)
+	r.local.Delete(k.key())
 	anycast, last := k.mask(64), true
 	keep := r.addrs[:0]
 	for _, a := range r.addrs {
@@ -143,8 +142,8 @@ func (r *Router) RemoveAddress(addr netip.Addr) {
 		last = last && addrKey(a.As16()).mask(64) != anycast
 	}
 	r.addrs = keep
-	if last && r.local[anycast] == localCore {
-		delete(r.local, anycast)
+	if last && r.local.Get(anycast.key()) == localCore {
+		r.local.Delete(anycast.key())
 	}
 }
 
@@ -154,19 +153,19 @@ func (r *Router) Addresses() []netip.Addr { return append([]netip.Addr(nil), r.a
 // LocalAddresses returns every unicast address of larger than link scope that is answered
 // here: our own ones, and the subnet-router anycast addresses that came with them.
 func (r *Router) LocalAddresses() []netip.Addr {
-	list := make([]netip.Addr, 0, len(r.local))
-	for k := range r.local {
-		list = append(list, k.addr())
+	list := make([]netip.Addr, 0, r.local.Len())
+	for k := range r.local.All() {
+		list = append(list, addr16{k.Hi, k.Lo}.addr())
 	}
 	slices.SortFunc(list, netip.Addr.Compare)
 	return list
 }
 
 // JoinGroup makes multicast packets to group be delivered to the host port.
-func (r *Router) JoinGroup(group netip.Addr) { r.groups[addrKey(group.As16())] = struct{}{} }
+func (r *Router) JoinGroup(group netip.Addr) { r.groups.Put(addrKey(group.As16()).key(), struct{}{}) }
 
 // LeaveGroup undoes JoinGroup.
-func (r *Router) LeaveGroup(group netip.Addr) { delete(r.groups, addrKey(group.As16())) }
+func (r *Router) LeaveGroup(group netip.Addr) { r.groups.Delete(addrKey(group.As16()).key()) }
 
 // SetProxied tells the router that nodes of a mesh have addresses from the prefix of
 // another link (RFC 4389, RFC 8929): their sources pass the ingress filter where a host

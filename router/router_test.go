@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
@@ -467,7 +466,7 @@ func TestPingInFragments(t *testing.T) {
 	fm, fh := &wire{name: "m", mtu: 1280}, &wire{name: "h", mtu: 9000}
 	far.AddPort(PortConfig{Port: fm, Kind: Mesh, LinkLocal: []netip.Addr{nodeA}})
 	far.AddPort(PortConfig{Port: fh, Kind: Host})
-	far.local[addrKey(nodeA.As16())] = localCore
+	far.local.Put(addrKey(nodeA.As16()).key(), localCore)
 	far.links[0].nb = &table{known: map[netip.Addr]ipv6.LinkAddr{ownAddr: llB}}
 	far.addrs = append(far.addrs, nodeA)
 	far.fib.Add(Route{Prefix: meshPfx, Port: 0})
@@ -598,32 +597,28 @@ func BenchmarkForward(b *testing.B) {
 			}
 		})
 	}
-	// The same ten destinations with and without many others beside them.
-	for _, n := range []int{10, 100_000} {
-		b.Run(fmt.Sprintf("host-routes-%d", n), func(b *testing.B) {
-			f := newFixture(Config{})
-			f.mesh.quiet = true
-			rnd := rand.New(rand.NewPCG(1, 1))
-			var packets []ipv6.Packet
-			for range n {
-				a := adr("2001:db8:9::").As16()
-				binary.BigEndian.PutUint64(a[8:], rnd.Uint64())
-				dst := netip.AddrFrom16(a)
-				f.r.FIB().Add(Route{Prefix: netip.PrefixFrom(dst, 128), Port: 0, NextHop: nodeA})
-				if len(packets) < 10 {
-					packets = append(packets, udp(lanHost, dst, 64, 64))
+	// Ten destinations with and without many others beside them, and any of them all.
+	for _, n := range []int{10, 1000, 100_000} {
+		for _, c := range []struct {
+			name string
+			used int
+		}{{"", 10}, {"-any", n}} {
+			b.Run(fmt.Sprintf("host-routes-%d%s", n, c.name), func(b *testing.B) {
+				f := newFixture(Config{})
+				f.mesh.quiet = true
+				dsts := addHostRoutes(f.r.FIB(), n)[:c.used]
+				p := udp(lanHost, nodeA, 64, 64)
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					copy(p[24:40], dsts[i][:])
+					if i++; i == len(dsts) {
+						i = 0
+					}
+					p.SetHopLimit(64)
+					f.r.Input(t0, p, hostMeta)
 				}
-			}
-			b.ReportAllocs()
-			i := 0
-			for b.Loop() {
-				p := packets[i]
-				if i++; i == len(packets) {
-					i = 0
-				}
-				p.SetHopLimit(64)
-				f.r.Input(t0, p, hostMeta)
-			}
-		})
+			})
+		}
 	}
 }

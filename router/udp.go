@@ -28,15 +28,10 @@ func (r *Router) HandleUDP(port uint16, h UDPHandler) {
 
 // ListenGroup makes the handlers of [Router.HandleUDP] take datagrams to a group on this
 // link; LeaveGroup undoes it. Nothing is told to the network.
-func (l *Link) ListenGroup(group netip.Addr) {
-	if l.core == nil {
-		l.core = make(map[addr16]struct{})
-	}
-	l.core[addrKey(group.As16())] = struct{}{}
-}
+func (l *Link) ListenGroup(group netip.Addr) { l.core.Put(addrKey(group.As16()).key(), struct{}{}) }
 
 // LeaveGroup undoes [Link.ListenGroup].
-func (l *Link) LeaveGroup(group netip.Addr) { delete(l.core, addrKey(group.As16())) }
+func (l *Link) LeaveGroup(group netip.Addr) { l.core.Delete(addrKey(group.As16()).key()) }
 
 // inputUDP gives a datagram to the handler of its port and reports whether there is one.
 func (r *Router) inputUDP(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, off int) bool {
@@ -47,10 +42,8 @@ func (r *Router) inputUDP(now time.Time, l *Link, p ipv6.Packet, m ipv6.Meta, of
 	if h == nil {
 		return false
 	}
-	if p.IsMulticast() {
-		if _, ok := l.core[addrKey(p.Dst16())]; !ok {
-			return false
-		}
+	if p.IsMulticast() && l.core.Find(addrKey(p.Dst16()).key()) == nil {
+		return false
 	}
 	if err := ipv6.CheckTransport(p); err != nil {
 		l.drop(err)
