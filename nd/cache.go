@@ -45,13 +45,11 @@ type entry struct {
 	rssi      int8
 	lqi       uint8
 	probes    uint8
-	nheld     uint8
 	lastHeard time.Time
 
 	addr  netip.Addr
 	until time.Time // stateReachable: end; stateRegistered: end of the registration
-	head  *held     // oldest first
-	tail  *held
+	waiting
 
 	rovr   ROVR // of a registration
 	tid    uint8
@@ -60,13 +58,6 @@ type entry struct {
 	tentative bool // registered, and the node was not told so yet
 
 	prev, next *entry // in cache.lru, where not registered
-}
-
-// A held is a copy of a packet that waits for its neighbor to be resolved.
-type held struct {
-	next  *held
-	owner int
-	p     []byte
 }
 
 // A node is what is known of one link-layer address.
@@ -90,15 +81,10 @@ type node struct {
 	prev, next *node // in cache.idle, where refs is 0
 }
 
-type resolverEvents interface {
-	Resolved(now time.Time, p ipv6.Packet, owner int, ll ipv6.LinkAddr)
-	Unresolved(now time.Time, p ipv6.Packet, owner int, reason error)
-}
-
 // A cache is the neighbor cache of RFC 4861 section 5.1, together with the registrations of
 // RFC 6775 section 3.5.
 type cache struct {
-	ev        resolverEvents
+	holder
 	limits    Limits
 	wantLen   int // bytes of a link-layer address of the link
 	reachable time.Duration
@@ -120,13 +106,12 @@ type cache struct {
 	registered int
 	incomplete int // entries in stateIncomplete
 	negative   int // entries in stateUnreachable
-	holding    int // packets held
-	spare      *held
 	evicted    uint64
 }
 
 func (c *cache) init(ev resolverEvents, l Limits, ll ipv6.LinkAddr) {
-	c.ev, c.limits, c.wantLen = ev, l.withDefaults(), ll.Len()
+	c.limits, c.wantLen = l.withDefaults(), ll.Len()
+	c.holder = holder{ev: ev, most: c.limits.Queue, mostAll: c.limits.Held}
 	c.reachable, c.retrans = reachableTime, retransTimer
 	c.entries.init()
 	c.nodes = make(map[ipv6.LinkAddr]*node)
@@ -304,76 +289,17 @@ func (c *cache) remove(now time.Time, e *entry, reason Drop) {
 	c.unlink(e)
 	c.entries.remove(e)
 	e.dead = true
-	c.giveUp(now, e, reason)
+	c.giveUp(now, &e.waiting, reason)
 }
-
-// hold keeps a copy of p until e is resolved.
-func (c *cache) hold(now time.Time, e *entry, p ipv6.Packet, owner int) error {
-	var old *held
-	if int(e.nheld) >= c.limits.Queue || c.holding >= c.limits.Held {
-		// "When a queue overflows, the new arrival SHOULD replace the oldest entry" (RFC
-		// 4861 section 7.2.2).
-		if old = c.pop(e); old == nil {
-			return DropResolveLimit
-		}
-	}
-	h := c.spare
-	if h != nil {
-		c.spare = h.next
-	} else {
-		h = new(held)
-	}
-	h.next, h.owner, h.p = nil, owner, append(h.p[:0], p...)
-	if e.tail != nil {
-		e.tail.next = h
-	} else {
-		e.head = h
-	}
-	e.tail = h
-	e.nheld++
-	c.holding++
-	if old != nil {
-		c.ev.Unresolved(now, old.p, old.owner, DropQueueFull)
-		c.recycle(old)
-	}
-	return ipv6.ErrHeld
-}
-
-func (c *cache) pop(e *entry) *held {
-	h := e.head
-	if h == nil {
-		return nil
-	}
-	if e.head = h.next; e.head == nil {
-		e.tail = nil
-	}
-	h.next = nil
-	e.nheld--
-	c.holding--
-	return h
-}
-
-func (c *cache) recycle(h *held) { h.next, c.spare = c.spare, h }
 
 // release sends the packets that wait for e on their way.
 func (c *cache) release(now time.Time, e *entry) {
 	for !e.dead && !e.ll.IsZero() && e.state != stateIncomplete {
-		h := c.pop(e)
+		h := c.pop(&e.waiting)
 		if h == nil {
 			return
 		}
 		c.ev.Resolved(now, h.p, h.owner, e.ll)
-		c.recycle(h)
-	}
-}
-
-func (c *cache) giveUp(now time.Time, e *entry, reason Drop) {
-	for n := e.nheld; n > 0; n-- { // not those that a callback adds
-		h := c.pop(e)
-		if h == nil {
-			return
-		}
-		c.ev.Unresolved(now, h.p, h.owner, reason)
 		c.recycle(h)
 	}
 }
@@ -433,7 +359,7 @@ func (c *cache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int)
 		c.setState(e, stateDelay)
 		c.timers.Set(e, now.Add(delayFirstProbeTime))
 	case stateIncomplete:
-		return ll, true, c.hold(now, e, p, owner)
+		return ll, true, c.hold(now, &e.waiting, p, owner)
 	case stateUnreachable:
 		return ll, true, DropUnreachable
 	}
@@ -462,7 +388,7 @@ func (c *cache) start(now time.Time, dst netip.Addr, p ipv6.Packet, owner int) e
 	e := c.create(now, dst, stateIncomplete)
 	e.probes = 1
 	c.timers.Set(e, now.Add(c.retrans))
-	err := c.hold(now, e, p, owner)
+	err := c.hold(now, &e.waiting, p, owner)
 	c.solicit(now, dst, ipv6.LinkAddr{})
 	return err
 }
@@ -483,7 +409,7 @@ func (c *cache) advance(now time.Time, e *entry) {
 		}
 		c.setState(e, stateUnreachable)
 		c.timers.Set(e, now.Add(negativeTime))
-		c.giveUp(now, e, DropUnreachable)
+		c.giveUp(now, &e.waiting, DropUnreachable)
 	case stateDelay:
 		c.setState(e, stateProbe)
 		e.probes = 0

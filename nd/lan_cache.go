@@ -31,14 +31,12 @@ type lanEntry struct {
 	used   bool // stateUnreachable: since the last probe
 	dead   bool
 	probes uint8
-	nheld  uint8
 	until  time.Time // stateReachable: end
 	addr   netip.Addr
 	heard  time.Time // last packet
 	proven time.Time // last confirmation of reachability
 	wait   time.Duration
-	head   *held
-	tail   *held
+	waiting
 
 	ring       *lanRing
 	prev, next *lanEntry
@@ -69,7 +67,7 @@ func (r *lanRing) drop(e *lanEntry) {
 // section 7 asks: what is being resolved, what did not answer, what was only learnt and what
 // has answered are bounded apart, so that none can push out the one more worth.
 type lanCache struct {
-	ev        resolverEvents
+	holder
 	limits    LANLimits
 	reachable time.Duration // ReachableTime, randomised
 	retrans   time.Duration // RetransTimer
@@ -84,13 +82,12 @@ type lanCache struct {
 	learnt     lanRing // with a link-layer address, never answered
 	proven     lanRing // has answered
 	rate       ipv6.TokenBucket
-	holding    int
-	spare      *held
 	evicted    uint64
 }
 
 func (c *lanCache) init(ev resolverEvents, l LANLimits) {
-	c.ev, c.limits = ev, l
+	c.limits = l
+	c.holder = holder{ev: ev, most: l.Queue, mostAll: l.Held}
 	c.reachable, c.retrans = reachableTime, retransTimer
 	c.m = make(map[[16]byte]*lanEntry)
 	c.rate = ipv6.TokenBucket{Rate: float64(l.Resolve), Burst: l.Resolve}
@@ -176,59 +173,12 @@ func (c *lanCache) remove(now time.Time, e *lanEntry, reason Drop) {
 	e.ring.drop(e)
 	delete(c.m, e.addr.As16())
 	e.dead = true
-	c.giveUp(now, e, reason)
+	c.giveUp(now, &e.waiting, reason)
 }
-
-// hold keeps a copy of p until e is resolved.
-func (c *lanCache) hold(now time.Time, e *lanEntry, p ipv6.Packet, owner int) error {
-	var old *held
-	if int(e.nheld) >= c.limits.Queue || c.holding >= c.limits.Held {
-		// "the new arrival SHOULD replace the oldest entry" (RFC 4861 section 7.2.2)
-		if old = c.pop(e); old == nil {
-			return DropResolveLimit
-		}
-	}
-	h := c.spare
-	if h != nil {
-		c.spare = h.next
-	} else {
-		h = new(held)
-	}
-	h.next, h.owner, h.p = nil, owner, append(h.p[:0], p...)
-	if e.tail != nil {
-		e.tail.next = h
-	} else {
-		e.head = h
-	}
-	e.tail = h
-	e.nheld++
-	c.holding++
-	if old != nil {
-		c.ev.Unresolved(now, old.p, old.owner, DropQueueFull)
-		c.recycle(old)
-	}
-	return ipv6.ErrHeld
-}
-
-func (c *lanCache) pop(e *lanEntry) *held {
-	h := e.head
-	if h == nil {
-		return nil
-	}
-	if e.head = h.next; e.head == nil {
-		e.tail = nil
-	}
-	h.next = nil
-	e.nheld--
-	c.holding--
-	return h
-}
-
-func (c *lanCache) recycle(h *held) { h.next, c.spare = c.spare, h }
 
 func (c *lanCache) release(now time.Time, e *lanEntry) {
 	for !e.dead && e.state != stateIncomplete && e.state != stateFailed {
-		h := c.pop(e)
+		h := c.pop(&e.waiting)
 		if h == nil {
 			return
 		}
@@ -236,17 +186,6 @@ func (c *lanCache) release(now time.Time, e *lanEntry) {
 			c.set(now, e, stateDelay, delayFirstProbeTime)
 		}
 		c.ev.Resolved(now, h.p, h.owner, e.ll)
-		c.recycle(h)
-	}
-}
-
-func (c *lanCache) giveUp(now time.Time, e *lanEntry, reason Drop) {
-	for n := e.nheld; n > 0; n-- { // not those that a callback adds
-		h := c.pop(e)
-		if h == nil {
-			return
-		}
-		c.ev.Unresolved(now, h.p, h.owner, reason)
 		c.recycle(h)
 	}
 }
@@ -319,7 +258,7 @@ func (c *lanCache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner i
 		e.state = stateDelay
 		c.timers.Set(e, now.Add(delayFirstProbeTime))
 	case stateIncomplete:
-		return ipv6.LinkAddr{}, c.hold(now, e, p, owner)
+		return ipv6.LinkAddr{}, c.hold(now, &e.waiting, p, owner)
 	case stateFailed:
 		return ipv6.LinkAddr{}, DropUnreachable
 	case stateUnreachable:
@@ -341,7 +280,7 @@ func (c *lanCache) start(now time.Time, dst netip.Addr, p ipv6.Packet, owner int
 	c.timers.Set(e, now.Add(c.retrans))
 	var err error
 	if !router {
-		err = c.hold(now, e, p, owner)
+		err = c.hold(now, &e.waiting, p, owner)
 	}
 	c.solicit(now, dst, ipv6.LinkAddr{})
 	return err
@@ -439,7 +378,7 @@ func (c *lanCache) fail(now time.Time, e *lanEntry) {
 	}
 	e.ll, e.known = ipv6.LinkAddr{}, false
 	c.set(now, e, stateFailed, wait)
-	c.giveUp(now, e, DropUnreachable)
+	c.giveUp(now, &e.waiting, DropUnreachable)
 }
 
 // advertised takes a neighbor advertisement (RFC 4861 section 7.2.5). ll is its target
