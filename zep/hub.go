@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // maxOwners bounds the addresses that a hub remembers, over all peers.
@@ -551,7 +552,7 @@ func (r *Radio) arrive(now time.Time, src, dst *peer, m *meta, frame []byte, q *
 	if dst == nil {
 		r.member(now, src, m, frame, q)
 		if r.ringLen > 0 {
-			notify(r.rxReady)
+			driver.Notify(r.rxReady)
 		}
 		return
 	}
@@ -597,7 +598,7 @@ func (r *Radio) member(now time.Time, src *peer, m *meta, frame []byte, acks *ou
 		r.toPeer(now, nil, src, &am, ack, acks, &enc)
 	}
 	if isAck && err == nil {
-		notify(r.txWake)
+		driver.Notify(r.txWake)
 	}
 	if deliver {
 		s := &r.ring[(r.ringHead+r.ringLen)%rxRing]

@@ -3,6 +3,8 @@ package zep
 import (
 	"container/heap"
 	"time"
+
+	"border-router/ieee802154/driver"
 )
 
 // maxDelayed bounds how many frames Impair can keep in the air.
@@ -55,7 +57,7 @@ func (r *Radio) delay(at time.Time, src, dst *peer, m meta, frame []byte) bool {
 	f.n = uint8(copy(f.frame[:], frame))
 	heap.Push(&r.flights, f)
 	if r.flights[0] == f {
-		notify(r.flightWake)
+		driver.Notify(r.flightWake)
 	}
 	return true
 }

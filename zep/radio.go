@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // rxRing is how many frames wait for Receive at most. When it is full, frames are neither
@@ -146,7 +146,7 @@ func Open(cfg Config) (*Radio, error) {
 	r.txq = newOutq(r)
 	r.txTimer = time.NewTimer(time.Hour)
 	r.txTimer.Stop()
-	r.ackTimer = time.AfterFunc(time.Hour, func() { notify(r.txWake) })
+	r.ackTimer = time.AfterFunc(time.Hour, func() { driver.Notify(r.txWake) })
 	r.ackTimer.Stop()
 	for _, s := range r.socks {
 		r.wg.Add(1)
@@ -268,7 +268,7 @@ func (r *Radio) SetAddress(ext uint64, short, pan uint16) {
 	r.cfg.EUI64, r.cfg.Short, r.cfg.PAN = ext, short, pan
 	r.setDevice(ext)
 	r.mu.Unlock()
-	notify(r.announce)
+	driver.Notify(r.announce)
 }
 
 // Channel returns the channel, 11 to 26.
@@ -298,26 +298,7 @@ func (r *Radio) RadioStats() ieee802154.Stats {
 	s := r.stats
 	m := r.mac.Stats()
 	s.AcksSent, s.Sent, s.Acked, s.NoAck, s.Attempts = m.AcksSent, m.Sent, m.Acked, m.NoAck, m.Attempts
-	byReason := make(map[string]uint64)
-	for i, n := range r.drops {
-		if n > 0 {
-			byReason[Drop(i).Error()] += n
-		}
-	}
-	for i, n := range r.macDrops {
-		if n > 0 {
-			byReason[ieee802154.Drop(i).Error()] += n
-		}
-	}
-	for reason, n := range byReason {
-		s.Drops = append(s.Drops, ieee802154.DropCount{Reason: reason, Count: n})
-	}
-	slices.SortFunc(s.Drops, func(a, b ieee802154.DropCount) int {
-		if a.Reason < b.Reason {
-			return -1
-		}
-		return 1
-	})
+	s.Drops = driver.Drops[Drop, ieee802154.Drop](r.drops[:], r.macDrops[:])
 	return s
 }
 
@@ -360,14 +341,6 @@ func (r *Radio) isClosed() bool {
 	}
 }
 
-// notify wakes whoever waits on c, now or when it next looks.
-func notify(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
 // Receive implements [ieee802154.Radio].
 func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
 	if len(batch) == 0 {
@@ -392,7 +365,7 @@ func (r *Radio) Receive(batch []ieee802154.RxFrame) (int, error) {
 		r.mu.Unlock()
 		if n > 0 {
 			if more {
-				notify(r.rxReady)
+				driver.Notify(r.rxReady)
 			}
 			return n, nil
 		}
@@ -432,7 +405,7 @@ func (r *Radio) readLoop(s *socket) {
 		acks.flush() // first: somebody counts the microseconds
 		fwd.flush()
 		if ready {
-			notify(r.rxReady)
+			driver.Notify(r.rxReady)
 		}
 	}
 }
@@ -466,7 +439,7 @@ func (r *Radio) refusal() {
 	if r.cfg.Mode == Client && !r.refused.Swap(true) {
 		r.log.Warn("zep: no hub answers; start one there (border-router run --radio zep://) or check the address; trying on", "addr", r.cfg.Remote[0])
 	}
-	notify(r.hello)
+	driver.Notify(r.hello)
 }
 
 // helloLoop tells the hub who we are at the start, now and then, and more often while it

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
 
 	"border-router/ieee802154"
+	"border-router/ieee802154/driver"
 )
 
 // Defaults of [Config].
@@ -143,26 +143,9 @@ func ParseURL(s string) (Config, error) {
 	if u.User != nil || u.Fragment != "" || u.Opaque != "" || strings.Trim(u.Path, "/") != "" {
 		return fail("want zep://ADDRESS:PORT?KEY=VALUE and nothing else")
 	}
-	q, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return fail("query: %v", err)
-	}
-	for k, v := range q {
-		if _, ok := urlKeys[k]; !ok {
-			return fail("unknown key %q; known are %s", k, strings.Join(sortedKeys(), ", "))
-		}
-		if len(v) != 1 {
-			return fail("key %q is given %d times", k, len(v))
-		}
-	}
 	c := Config{Channel: DefaultChannel, PAN: DefaultPAN, Pace: true}
-	for _, k := range sortedKeys() {
-		if !q.Has(k) {
-			continue
-		}
-		if err := c.setKey(k, q.Get(k)); err != nil {
-			return fail("%s=%s: %v; want %s", k, q.Get(k), err, urlKeys[k])
-		}
+	if err := driver.Query(u, urlKeys, c.setKey); err != nil {
+		return fail("%v", err)
 	}
 	addrs, err := hostAddrs(u)
 	if err != nil {
@@ -198,15 +181,6 @@ func ParseURL(s string) (Config, error) {
 	return c, nil
 }
 
-func sortedKeys() []string {
-	keys := make([]string, 0, len(urlKeys))
-	for k := range urlKeys {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
 func hostAddrs(u *url.URL) ([]netip.AddrPort, error) {
 	port := uint16(DefaultPort)
 	if p := u.Port(); p != "" {
@@ -232,13 +206,6 @@ func hostAddrs(u *url.URL) ([]netip.AddrPort, error) {
 }
 
 func (c *Config) setKey(k, v string) (err error) {
-	number := func(bits int, lo, hi uint64) uint64 {
-		n, e := strconv.ParseUint(v, 0, bits)
-		if e != nil || n < lo || n > hi {
-			err = fmt.Errorf("not in range")
-		}
-		return n
-	}
 	onOff := func() bool {
 		switch v {
 		case "on", "true", "yes", "1":
@@ -264,19 +231,14 @@ func (c *Config) setKey(k, v string) (err error) {
 		}
 		c.Mode = Mode(i)
 	case "channel":
-		c.Channel = uint8(number(8, 11, 26))
+		return driver.Number(&c.Channel, v, 11, 26)
 	case "pan":
-		c.PAN = uint16(number(16, 0, 0xfffe))
+		err = driver.Number(&c.PAN, v, 0, 0xfffe)
 		c.panZero = c.PAN == 0
 	case "eui64":
-		h := strings.NewReplacer(":", "", "-", "").Replace(strings.TrimPrefix(v, "0x"))
-		n, e := strconv.ParseUint(h, 16, 64)
-		if e != nil || len(h) != 16 || n == 0 {
-			return fmt.Errorf("not an EUI-64")
-		}
-		c.EUI64 = n
+		return driver.EUI64(&c.EUI64, v)
 	case "short":
-		c.Short = uint16(number(16, 1, ieee802154.NoShort-1))
+		return driver.Short(&c.Short, v)
 	case "pace":
 		c.Pace = onOff()
 	case "flood":
@@ -288,11 +250,9 @@ func (c *Config) setKey(k, v string) (err error) {
 	case "hello":
 		c.Hello = duration()
 	case "retries":
-		if c.MaxFrameRetries = int(number(8, 0, 7)); c.MaxFrameRetries == 0 {
-			c.MaxFrameRetries = -1
-		}
+		return driver.Retries(&c.MaxFrameRetries, v)
 	case "peers":
-		c.MaxPeers = int(number(32, 1, 65535))
+		return driver.Number(&c.MaxPeers, v, 1, 65535)
 	case "listen":
 		a, e := netip.ParseAddrPort(v)
 		if e != nil {
