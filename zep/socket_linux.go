@@ -7,16 +7,11 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
-)
 
-// mmsghdr is struct mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
+	"border-router/internal/mmsg"
+)
 
 // sockaddr holds a struct sockaddr_in or sockaddr_in6.
 type sockaddr [unix.SizeofSockaddrInet6]byte
@@ -26,7 +21,7 @@ type reader struct {
 	s     *socket
 	n     int
 	errno syscall.Errno
-	hdrs  [rxBatch]mmsghdr
+	hdrs  [rxBatch]mmsg.Header
 	iovs  [rxBatch]unix.Iovec
 	names [rxBatch]sockaddr
 	bufs  [rxBatch][rxBufLen]byte
@@ -38,32 +33,23 @@ func newReader(s *socket) *reader {
 	for i := range r.hdrs {
 		r.iovs[i].Base = &r.bufs[i][0]
 		r.iovs[i].SetLen(rxBufLen)
-		r.hdrs[i].hdr.Iov = &r.iovs[i]
-		r.hdrs[i].hdr.SetIovlen(1)
-		r.hdrs[i].hdr.Name = &r.names[i][0]
+		r.hdrs[i].Hdr.Iov = &r.iovs[i]
+		r.hdrs[i].Hdr.SetIovlen(1)
+		r.hdrs[i].Hdr.Name = &r.names[i][0]
 	}
 	r.fn = r.recv
 	return r
 }
 
-func (r *reader) recv(fd uintptr) bool {
-	for {
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])), rxBatch, unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return false
-		}
-		r.n, r.errno = int(n), e
-		return true
-	}
+func (r *reader) recv(fd uintptr) (ready bool) {
+	r.n, r.errno, ready = mmsg.Receive(fd, r.hdrs[:], 0)
+	return ready
 }
 
 // read blocks for at least one datagram and returns how many came.
 func (r *reader) read() (int, error) {
 	for i := range r.hdrs {
-		r.hdrs[i].hdr.Namelen = uint32(len(r.names[i]))
+		r.hdrs[i].Hdr.Namelen = uint32(len(r.names[i]))
 	}
 	r.n, r.errno = 0, 0
 	if err := r.s.raw.Read(r.fn); err != nil {
@@ -77,7 +63,7 @@ func (r *reader) read() (int, error) {
 
 // datagram returns the i-th datagram of the last read and its sender.
 func (r *reader) datagram(i int) ([]byte, netip.AddrPort) {
-	return r.bufs[i][:min(r.hdrs[i].n, rxBufLen)], r.names[i].addrPort()
+	return r.bufs[i][:min(r.hdrs[i].N, rxBufLen)], r.names[i].addrPort()
 }
 
 func (a *sockaddr) addrPort() netip.AddrPort {
@@ -119,7 +105,7 @@ type outState struct {
 	done  int
 	n     int
 	errno syscall.Errno
-	hdrs  [txBatch]mmsghdr
+	hdrs  [txBatch]mmsg.Header
 	iovs  [txBatch]unix.Iovec
 	names [txBatch]sockaddr
 	fn    func(fd uintptr) bool
@@ -127,24 +113,19 @@ type outState struct {
 
 func (o *outState) init() {
 	for i := range o.hdrs {
-		o.hdrs[i].hdr.Iov = &o.iovs[i]
-		o.hdrs[i].hdr.SetIovlen(1)
+		o.hdrs[i].Hdr.Iov = &o.iovs[i]
+		o.hdrs[i].Hdr.SetIovlen(1)
 	}
 	o.fn = o.sendmmsg
 }
 
 func (o *outState) sendmmsg(fd uintptr) bool {
 	for o.done < o.n {
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&o.hdrs[o.done])), uintptr(o.n-o.done), unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case 0:
-			o.done += int(n)
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
+		n, e, ready := mmsg.Send(fd, o.hdrs[o.done:o.n])
+		o.done += n
+		if e != 0 || !ready {
 			o.errno = e
-			return true
+			return ready
 		}
 	}
 	return true
@@ -158,7 +139,7 @@ func (s *socket) write(q *outq, msgs []outMsg) {
 		m := &msgs[i]
 		o.iovs[i].Base = &q.bufs[m.buf][0]
 		o.iovs[i].SetLen(int(q.lens[m.buf]))
-		h := &o.hdrs[i].hdr
+		h := &o.hdrs[i].Hdr
 		if s.connected {
 			h.Name, h.Namelen = nil, 0
 		} else {

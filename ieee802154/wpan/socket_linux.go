@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"border-router/internal/mmsg"
 )
 
 const (
@@ -21,12 +23,6 @@ const (
 	// can be dropped for being old.
 	sndBuf = 16 << 10
 )
-
-// mmsghdr is struct mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
 
 // A socket is a packet socket on one interface.
 type socket struct {
@@ -64,7 +60,7 @@ func openSocket(ifindex int, proto uint16) (*socket, error) {
 type reader struct {
 	n     int
 	errno syscall.Errno
-	hdrs  [rxBatch]mmsghdr
+	hdrs  [rxBatch]mmsg.Header
 	iovs  [rxBatch]unix.Iovec
 	names [rxBatch]unix.RawSockaddrLinklayer
 	bufs  [rxBatch][bufLen]byte
@@ -75,7 +71,7 @@ type reader struct {
 func newReader() *reader {
 	r := &reader{}
 	for i := range r.hdrs {
-		h := &r.hdrs[i].hdr
+		h := &r.hdrs[i].Hdr
 		r.iovs[i].Base = &r.bufs[i][0]
 		r.iovs[i].SetLen(bufLen)
 		h.Iov = &r.iovs[i]
@@ -86,25 +82,16 @@ func newReader() *reader {
 	return r
 }
 
-func (r *reader) recv(fd uintptr) bool {
-	for {
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])), uintptr(r.max), unix.MSG_DONTWAIT|unix.MSG_TRUNC, 0, 0)
-		switch e {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return false
-		}
-		r.n, r.errno = int(n), e
-		return true
-	}
+func (r *reader) recv(fd uintptr) (ready bool) {
+	r.n, r.errno, ready = mmsg.Receive(fd, r.hdrs[:r.max], unix.MSG_TRUNC)
+	return ready
 }
 
 // read blocks for at least one frame and returns how many came, at most limit.
 func (r *reader) read(s *socket, limit int) (int, error) {
 	r.max = min(limit, rxBatch)
 	for i := range r.hdrs[:r.max] {
-		r.hdrs[i].hdr.Namelen = unix.SizeofSockaddrLinklayer
+		r.hdrs[i].Hdr.Namelen = unix.SizeofSockaddrLinklayer
 	}
 	r.n, r.errno = 0, 0
 	if err := s.raw.Read(r.fn); err != nil {
@@ -119,7 +106,7 @@ func (r *reader) read(s *socket, limit int) (int, error) {
 // frame returns the i-th frame of the last read, whether it is one that this machine sent,
 // and whether it did not fit.
 func (r *reader) frame(i int) (b []byte, outgoing, tooLong bool) {
-	n := r.hdrs[i].n
+	n := r.hdrs[i].N
 	return r.bufs[i][:min(n, bufLen)], r.names[i].Pkttype == unix.PACKET_OUTGOING, n > bufLen
 }
 
@@ -127,7 +114,7 @@ func (r *reader) frame(i int) (b []byte, outgoing, tooLong bool) {
 type sender struct {
 	n, done int
 	errno   syscall.Errno
-	hdrs    [txBatch]mmsghdr
+	hdrs    [txBatch]mmsg.Header
 	iovs    [txBatch]unix.Iovec
 	fn      func(fd uintptr) bool
 }
@@ -135,8 +122,8 @@ type sender struct {
 func newSender() *sender {
 	o := &sender{}
 	for i := range o.hdrs {
-		o.hdrs[i].hdr.Iov = &o.iovs[i]
-		o.hdrs[i].hdr.SetIovlen(1)
+		o.hdrs[i].Hdr.Iov = &o.iovs[i]
+		o.hdrs[i].Hdr.SetIovlen(1)
 	}
 	o.fn = o.send
 	return o
@@ -150,16 +137,11 @@ func (o *sender) add(b []byte) {
 
 func (o *sender) send(fd uintptr) bool {
 	for o.done < o.n {
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&o.hdrs[o.done])), uintptr(o.n-o.done), unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case 0:
-			o.done += int(n)
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
+		n, e, ready := mmsg.Send(fd, o.hdrs[o.done:o.n])
+		o.done += n
+		if e != 0 || !ready {
 			o.errno = e
-			return true
+			return ready
 		}
 	}
 	return true

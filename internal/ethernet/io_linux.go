@@ -11,14 +11,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"border-router/internal/mmsg"
 	"border-router/ipv6"
 )
-
-// mmsghdr is struct mmsghdr of recvmmsg(2).
-type mmsghdr struct {
-	hdr unix.Msghdr
-	n   uint32
-}
 
 // A batch is what one wake-up of the reader has read. It goes to the loop, which runs it
 // and gives it back.
@@ -30,7 +25,7 @@ type batch struct {
 	len  [rxBatch]int
 	slot int    // room for one frame in bytes
 	slab []byte // rxBatch slots
-	hdrs [rxBatch]mmsghdr
+	hdrs [rxBatch]mmsg.Header
 	iovs [rxBatch]unix.Iovec
 
 	// What Run is at.
@@ -45,8 +40,8 @@ func newBatch(p *Port, in *inlet) *batch {
 	for i := range b.hdrs {
 		b.iovs[i].Base = &b.slab[i*b.slot]
 		b.iovs[i].SetLen(b.slot)
-		b.hdrs[i].hdr.Iov = &b.iovs[i]
-		b.hdrs[i].hdr.SetIovlen(1)
+		b.hdrs[i].Hdr.Iov = &b.iovs[i]
+		b.hdrs[i].Hdr.SetIovlen(1)
 	}
 	b.yield = b.give
 	return b
@@ -203,17 +198,13 @@ func (c *conn) recv(fd uintptr) bool {
 			c.errno, _ = err.(syscall.Errno)
 			return true
 		}
-		n, _, e := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.hdrs[0])), rxBatch, unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
+		n, e, ready := mmsg.Receive(fd, b.hdrs[:], 0)
+		if !ready {
 			return false
-		case 0:
-			b.n = int(n)
-			for i := range b.n {
-				b.len[i] = int(b.hdrs[i].n)
-			}
+		}
+		b.n = n
+		for i := range n {
+			b.len[i] = int(b.hdrs[i].N)
 		}
 		c.errno = e
 		return true
@@ -244,7 +235,7 @@ type writer struct {
 	conn *conn   // guarded by mu; nil: drop
 	sent *txSlab // of the goroutine, as what follows
 	tap  bool
-	hdrs [txBatch]mmsghdr
+	hdrs [txBatch]mmsg.Header
 	iovs [txBatch]unix.Iovec
 
 	at, n int
@@ -262,8 +253,8 @@ func newWriter(p *Port) *writer {
 	size := txQueue * p.txSlot()
 	w := &writer{p: p, wake: make(chan struct{}, 1), fill: &txSlab{slab: make([]byte, size)}, sent: &txSlab{slab: make([]byte, size)}}
 	for i := range w.hdrs {
-		w.hdrs[i].hdr.Iov = &w.iovs[i]
-		w.hdrs[i].hdr.SetIovlen(1)
+		w.hdrs[i].Hdr.Iov = &w.iovs[i]
+		w.hdrs[i].Hdr.SetIovlen(1)
 	}
 	w.fn = w.send
 	return w
@@ -389,18 +380,12 @@ func (w *writer) send(fd uintptr) bool {
 			}
 			return true
 		}
-		n, _, e := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.hdrs[0])), uintptr(w.n), unix.MSG_DONTWAIT, 0, 0)
-		switch e {
-		case unix.EINTR:
-			continue
-		case unix.EAGAIN:
-			return false
-		case 0:
-			w.at += int(n)
-		default:
+		n, e, ready := mmsg.Send(fd, w.hdrs[:w.n])
+		w.at += n
+		if e != 0 {
 			w.errno = e
 		}
-		return true
+		return ready
 	}
 }
 
