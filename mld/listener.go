@@ -251,12 +251,17 @@ func (l *Listener) update(now time.Time, m *membership) {
 			m.retransmit(a, l.robustness)
 		}
 	}
+	l.enlist(m)
+	if !l.batch {
+		l.transmitChanges(now)
+	}
+}
+
+// enlist has the next report tell of m.
+func (l *Listener) enlist(m *membership) {
 	if !m.queued {
 		m.queued = true
 		l.changed = append(l.changed, m)
-	}
-	if !l.batch {
-		l.transmitChanges(now)
 	}
 }
 
@@ -358,10 +363,7 @@ func (l *Listener) Announce(now time.Time) {
 				m.retransmit(a, l.robustness)
 			}
 		}
-		if !m.queued {
-			m.queued = true
-			l.changed = append(l.changed, m)
-		}
+		l.enlist(m)
 	}
 	if !l.batch {
 		l.transmitChanges(now)
