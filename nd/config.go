@@ -239,3 +239,24 @@ type Stats struct {
 	Evicted       uint64    // learnt neighbors pushed out by newer ones
 	Dropped       [NumDrops]uint64
 }
+
+// received counts a message by its type.
+func (s *Stats) received(typ uint8) {
+	if typ >= typeRouterSolicitation && typ <= typeRedirect {
+		s.Received[typ-typeRouterSolicitation]++
+	}
+}
+
+// sent counts a message by its type.
+func (s *Stats) sent(typ uint8) {
+	if typ >= typeRouterSolicitation && typ <= typeRedirect {
+		s.Sent[typ-typeRouterSolicitation]++
+	}
+}
+
+// dropped counts a message by the reason for which it was discarded, where it was.
+func (s *Stats) dropped(err error) {
+	if d, ok := err.(Drop); ok && int(d) < len(s.Dropped) {
+		s.Dropped[d]++
+	}
+}

@@ -204,9 +204,7 @@ func (h *Host) addr(a netip.Addr) *hostAddr {
 func (h *Host) HandlePacket(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	h.now = now
 	err := h.handle(now, p, m)
-	if d, ok := err.(Drop); ok && int(d) < len(h.stats.Dropped) {
-		h.stats.Dropped[d]++
-	}
+	h.stats.dropped(err)
 	return err
 }
 
@@ -218,9 +216,7 @@ func (h *Host) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if len(b) < 8 {
 		return DropTruncated
 	}
-	if t := b[0]; t >= typeRouterSolicitation && t <= typeRedirect {
-		h.stats.Received[t-typeRouterSolicitation]++
-	}
+	h.stats.received(b[0])
 	switch b[0] {
 	case typeMLDQuery:
 		return h.handleQuery(now, b)
@@ -336,9 +332,7 @@ func (h *Host) Snapshot() []Neighbor { return h.snapshot(h.now) }
 func (h *Host) Stats() Stats { return h.stats }
 
 func (h *Host) send(now time.Time, b []byte, src, dst netip.Addr, ll ipv6.LinkAddr) {
-	if t := b[ipv6.HeaderLen]; t >= typeRouterSolicitation && t <= typeRedirect {
-		h.stats.Sent[t-typeRouterSolicitation]++
-	}
+	h.stats.sent(b[ipv6.HeaderLen])
 	h.buf = nil
 	h.out.SendPacket(now, finish(b, src, dst, hopLimit), ll)
 	h.buf = b

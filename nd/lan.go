@@ -189,9 +189,7 @@ func (l *LAN) LinkLocal() netip.Addr {
 func (l *LAN) HandlePacket(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	l.now = now
 	err := l.handle(now, p, m)
-	if d, ok := err.(Drop); ok && int(d) < len(l.stats.Dropped) {
-		l.stats.Dropped[d]++
-	}
+	l.stats.dropped(err)
 	l.settle(now)
 	return err
 }
@@ -207,7 +205,7 @@ func (l *LAN) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if b[0] < typeRouterSolicitation || b[0] > typeRedirect {
 		return DropType
 	}
-	l.stats.Received[b[0]-typeRouterSolicitation]++
+	l.stats.received(b[0])
 	switch b[0] {
 	case typeRouterSolicitation:
 		return l.handleRS(now, p, m)
@@ -358,7 +356,7 @@ func (l *LAN) setReachable(now time.Time, d time.Duration) {
 }
 
 func (l *LAN) send(now time.Time, b []byte, src, dst netip.Addr, ll ipv6.LinkAddr) {
-	l.stats.Sent[b[ipv6.HeaderLen]-typeRouterSolicitation]++
+	l.stats.sent(b[ipv6.HeaderLen])
 	// The sender may call back, so the buffer is not ours to use until it returns.
 	l.buf = nil
 	l.out.SendPacket(now, finish(b, src, dst, hopLimit), ll)

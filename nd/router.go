@@ -124,9 +124,7 @@ func mask64(p netip.Prefix) netip.Prefix {
 func (r *Router) HandlePacket(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	r.now = now
 	err := r.handle(now, p, m)
-	if d, ok := err.(Drop); ok && int(d) < len(r.stats.Dropped) {
-		r.stats.Dropped[d]++
-	}
+	r.stats.dropped(err)
 	return err
 }
 
@@ -135,9 +133,7 @@ func (r *Router) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if len(b) < 8 {
 		return DropTruncated
 	}
-	if t := b[0]; t >= typeRouterSolicitation && t <= typeRedirect {
-		r.stats.Received[t-typeRouterSolicitation]++
-	}
+	r.stats.received(b[0])
 	switch b[0] {
 	case typeRouterSolicitation:
 		return r.handleRS(now, p, m)

@@ -304,9 +304,7 @@ func (r *Router) abroAddr() netip.Addr {
 
 // send completes the message in b, which begins with room for the header, and sends it.
 func (r *Router) send(now time.Time, b []byte, src, dst netip.Addr, hops uint8, ll ipv6.LinkAddr) {
-	if t := b[ipv6.HeaderLen]; t >= typeRouterSolicitation && t <= typeRedirect {
-		r.stats.Sent[t-typeRouterSolicitation]++
-	}
+	r.stats.sent(b[ipv6.HeaderLen])
 	// The sender may call back, so the buffer is not ours to use until it returns.
 	r.buf = nil
 	r.out.SendPacket(now, finish(b, src, dst, hops), ll)
