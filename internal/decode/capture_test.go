@@ -420,6 +420,42 @@ func ngFile(frames ...[]byte) []byte {
 	return b
 }
 
+// TestLinePANs: nodes of several PANs may have the same short addresses and tags, in a line as
+// in a stream.
+func TestLinePANs(t *testing.T) {
+	const pans = 3 * linePANs
+	var list []string
+	frames, packet := fragments(t, 300, "0001")
+	for i := range len(frames) {
+		for pan := range pans {
+			f := bytes.Clone(frames[(i+pan)%len(frames)]) // each begins with another one
+			binary.LittleEndian.PutUint16(f[3:], uint16(pan))
+			if i < len(frames)-1 || pan > 0 { // the first PAN lacks one
+				list = append(list, hex.EncodeToString(f))
+			}
+		}
+	}
+	b, _ := json.Marshal(map[string]any{"id": 1, "frames": list})
+	lacking := bytes.Clone(frames[len(frames)-1])
+	binary.LittleEndian.PutUint16(lacking[3:], 0)
+	rest, _ := json.Marshal(map[string]any{"id": 2, "frames": []string{hex.EncodeToString(lacking)}})
+	got := decodeLines(t, Options{}, []string{string(b), string(rest), string(b)})
+	for _, i := range []int{0, 2} {
+		packets, _ := got[i]["ipv6_list"].([]any)
+		if len(packets) != pans-1 {
+			t.Errorf("line %d: %d packets, want %d", i, len(packets), pans-1)
+		}
+		for _, p := range packets {
+			if p != hex.EncodeToString(packet) {
+				t.Errorf("line %d: got %v", i, p)
+			}
+		}
+	}
+	if got[1]["drop"] != dropIncomplete {
+		t.Errorf("a fragment alone: %v", got[1])
+	}
+}
+
 // TestStreamLimits has more PANs and unfinished datagrams in a stream than are kept: memory
 // stays bounded, and what is given up is dropped or counted.
 func TestStreamLimits(t *testing.T) {
@@ -436,10 +472,10 @@ func TestStreamLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(d.stream) > maxPANs+1 {
-		t.Errorf("%d PANs are kept apart", len(d.stream))
+	if len(d.stream.byPAN) > maxPANs+1 {
+		t.Errorf("%d PANs are kept apart", len(d.stream.byPAN))
 	}
-	for pan, r := range d.stream {
+	for pan, r := range d.stream.byPAN {
 		if n := r.Stats().Pending; n > uint64(streamLimits.ReassembliesPerSource) {
 			t.Errorf("PAN %04x has %d unfinished datagrams of one source", pan, n)
 		}

@@ -24,8 +24,12 @@ type Summary struct {
 	Incomplete uint64 // datagrams of which fragments are missing
 }
 
-// maxPANs is how many PANs of one stream have fragments apart from each other.
-const maxPANs = 64
+// maxPANs is how many PANs of one stream have fragments apart from each other, linePANs for
+// how many the memory is kept from line to line.
+const (
+	maxPANs  = 64
+	linePANs = 8
+)
 
 // A Decoder decodes one input after the other. It is for one goroutine.
 type Decoder struct {
@@ -36,9 +40,9 @@ type Decoder struct {
 	in     line
 	own    lowpan.Contexts  // those of the line in hand
 	ctx    *lowpan.Contexts // those in force
-	alone  *lowpan.Reassembler
-	clock  time.Time // of alone
-	stream map[uint16]*lowpan.Reassembler
+	alone  reassemblers     // of the line in hand
+	clock  time.Time        // of alone
+	stream reassemblers
 
 	key    [16]byte // of cipher
 	cipher *ieee802154.Cipher
@@ -63,8 +67,9 @@ func NewDecoder(w io.Writer, opt Options) *Decoder {
 	d := &Decoder{opt: opt, pkt: make([]byte, 0, ipv6.MaxPacket), clock: time.Unix(0, 0)}
 	d.out = newOutput(w, opt.Format)
 	d.ctx = &d.opt.Contexts
-	// Its contexts are those of the line in hand, which are put into d.own.
-	d.alone = lowpan.NewReassembler(lowpan.Limits{Reassemblies: 64, ReassembliesPerSource: 64}, &d.own)
+	// The contexts of the line in hand are put into d.own.
+	d.alone = reassemblers{limits: lowpan.Limits{Reassemblies: 64, ReassembliesPerSource: 64}, contexts: &d.own}
+	d.stream = reassemblers{limits: streamLimits, contexts: &d.opt.Contexts}
 	return d
 }
 
@@ -294,15 +299,21 @@ func (d *Decoder) lineInput(l *line) error {
 func (d *Decoder) endLine() {
 	r := &d.res
 	r.held = false
-	if d.alone.Deadline().IsZero() {
-		return
+	later := d.clock.Add(time.Hour)
+	for _, a := range d.alone.byPAN {
+		if a.Deadline().IsZero() {
+			continue
+		}
+		if n := a.Stats().Pending; n > 0 {
+			d.sum.Incomplete += n
+			r.refuse(dropIncomplete)
+		}
+		d.clock = later
+		a.Advance(later)
 	}
-	if n := d.alone.Stats().Pending; n > 0 {
-		d.sum.Incomplete += n
-		r.refuse(dropIncomplete)
+	if len(d.alone.byPAN) > linePANs {
+		clear(d.alone.byPAN)
 	}
-	d.clock = d.clock.Add(time.Hour)
-	d.alone.Advance(d.clock)
 }
 
 func (d *Decoder) useKey(k *[16]byte) {
@@ -473,9 +484,12 @@ func unmesh(b []byte, l lowpan.Link) ([]byte, lowpan.Link, error) {
 
 func (d *Decoder) fragment(b []byte, l lowpan.Link, at *moment) {
 	r := &d.res
-	reasm, now := d.alone, d.clock
-	if at != nil {
-		reasm, now = d.reassembler(l.PAN), at.time
+	var reasm *lowpan.Reassembler
+	now := d.clock
+	if at == nil {
+		reasm = d.alone.of(l.PAN)
+	} else {
+		reasm, now = d.stream.of(l.PAN), at.time
 	}
 	overlaps := reasm.Stats().Drops[lowpan.DropFragmentOverlap]
 	var p ipv6.Packet
@@ -503,32 +517,38 @@ func (d *Decoder) fragment(b []byte, l lowpan.Link, at *moment) {
 	}
 }
 
-// reassembler returns that of a PAN in the stream.
-func (d *Decoder) reassembler(pan uint16) *lowpan.Reassembler {
-	if r := d.stream[pan]; r != nil {
+// reassemblers put fragments together, those of each PAN apart: short addresses are of a PAN.
+type reassemblers struct {
+	limits   lowpan.Limits
+	contexts *lowpan.Contexts
+	byPAN    map[uint16]*lowpan.Reassembler
+}
+
+// of returns that of a PAN.
+func (s *reassemblers) of(pan uint16) *lowpan.Reassembler {
+	if r := s.byPAN[pan]; r != nil {
 		return r
 	}
-	if len(d.stream) >= maxPANs {
+	if len(s.byPAN) >= maxPANs {
 		pan = ieee802154.BroadcastPAN // those that are left share one
-		if r := d.stream[pan]; r != nil {
+		if r := s.byPAN[pan]; r != nil {
 			return r
 		}
 	}
-	if d.stream == nil {
-		d.stream = make(map[uint16]*lowpan.Reassembler)
+	if s.byPAN == nil {
+		s.byPAN = make(map[uint16]*lowpan.Reassembler)
 	}
-	r := lowpan.NewReassembler(streamLimits, &d.opt.Contexts)
-	d.stream[pan] = r
+	r := lowpan.NewReassembler(s.limits, s.contexts)
+	s.byPAN[pan] = r
 	return r
 }
 
 // endStream forgets the unfinished datagrams of a stream and counts them.
 func (d *Decoder) endStream() {
-	for _, r := range d.stream {
-		s := r.Stats()
-		d.sum.Incomplete += s.Pending
+	for _, r := range d.stream.byPAN {
+		d.sum.Incomplete += r.Stats().Pending
 	}
-	clear(d.stream)
+	clear(d.stream.byPAN)
 }
 
 // zep decodes the payload of a UDP datagram to or from the port of ZEP.
