@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -424,31 +425,37 @@ func ngFile(frames ...[]byte) []byte {
 // in a stream.
 func TestLinePANs(t *testing.T) {
 	const pans = 3 * linePANs
-	var list []string
-	frames, packet := fragments(t, 300, "0001")
-	for i := range len(frames) {
+	frames, _ := fragments(t, 300, "0001")
+	line := func(frames []string) string {
+		b, _ := json.Marshal(map[string]any{"id": 1, "frames": frames})
+		return string(b)
+	}
+	of := func(pan, i int) string {
+		f := bytes.Clone(frames[i])
+		binary.LittleEndian.PutUint16(f[3:], uint16(pan))
+		f[len(f)-1] = byte(pan) // each has another packet
+		return hex.EncodeToString(f)
+	}
+	var mixed []string
+	var want []any
+	for i := range frames {
 		for pan := range pans {
-			f := bytes.Clone(frames[(i+pan)%len(frames)]) // each begins with another one
-			binary.LittleEndian.PutUint16(f[3:], uint16(pan))
-			if i < len(frames)-1 || pan > 0 { // the first PAN lacks one
-				list = append(list, hex.EncodeToString(f))
+			if pan > 0 || i > 0 { // the first PAN lacks one
+				mixed = append(mixed, of(pan, (i+pan)%len(frames))) // each begins with another one
 			}
 		}
 	}
-	b, _ := json.Marshal(map[string]any{"id": 1, "frames": list})
-	lacking := bytes.Clone(frames[len(frames)-1])
-	binary.LittleEndian.PutUint16(lacking[3:], 0)
-	rest, _ := json.Marshal(map[string]any{"id": 2, "frames": []string{hex.EncodeToString(lacking)}})
-	got := decodeLines(t, Options{}, []string{string(b), string(rest), string(b)})
-	for _, i := range []int{0, 2} {
-		packets, _ := got[i]["ipv6_list"].([]any)
-		if len(packets) != pans-1 {
-			t.Errorf("line %d: %d packets, want %d", i, len(packets), pans-1)
+	for pan := 1; pan < pans; pan++ {
+		var own []string
+		for i := range frames {
+			own = append(own, of(pan, i))
 		}
-		for _, p := range packets {
-			if p != hex.EncodeToString(packet) {
-				t.Errorf("line %d: got %v", i, p)
-			}
+		want = append(want, decodeLines(t, Options{}, []string{line(own)})[0]["ipv6_hex"])
+	}
+	got := decodeLines(t, Options{}, []string{line(mixed), line([]string{of(0, 0)}), line(mixed)})
+	for _, i := range []int{0, 2} {
+		if list, _ := got[i]["ipv6_list"].([]any); !slices.Equal(list, want) {
+			t.Errorf("line %d: %d packets %v\nwant %d, %v", i, len(list), list, len(want), want)
 		}
 	}
 	if got[1]["drop"] != dropIncomplete {
