@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"border-router/internal/addrtable"
 	"border-router/internal/timerq"
 	"border-router/ipv6"
 )
@@ -95,7 +96,7 @@ type cache struct {
 	dropped func(n *node)                                            // n is forgotten; may be nil
 	linked  func(addr netip.Addr, ll ipv6.LinkAddr)                  // its link-layer address has changed; may be nil
 
-	entries    table
+	entries    addrtable.Table[*entry]
 	nodes      map[ipv6.LinkAddr]*node
 	owners     map[ROVR]int // registrations of each owner
 	timers     timerq.Queue[*entry]
@@ -113,14 +114,13 @@ func (c *cache) init(ev resolverEvents, l Limits, ll ipv6.LinkAddr) {
 	c.limits, c.wantLen = l.withDefaults(), ll.Len()
 	c.holder = holder{ev: ev, most: c.limits.Queue, mostAll: c.limits.Held}
 	c.reachable, c.retrans = reachableTime, retransTimer
-	c.entries.init()
 	c.nodes = make(map[ipv6.LinkAddr]*node)
 	c.owners = make(map[ROVR]int)
 	c.lru.prev, c.lru.next = &c.lru, &c.lru
 	c.idle.prev, c.idle.next = &c.idle, &c.idle
 }
 
-func (c *cache) lookup(a netip.Addr) *entry { return c.entries.get(a) }
+func (c *cache) lookup(a netip.Addr) *entry { return c.entries.Get(tableKey(a)) }
 
 // nodeOf returns what is known of ll, which is not zero.
 func (c *cache) nodeOf(ll ipv6.LinkAddr) *node {
@@ -272,7 +272,7 @@ func (c *cache) create(now time.Time, a netip.Addr, s state) *entry {
 		return e // made by a callback
 	}
 	e := &entry{addr: a, state: stateStale, rssi: ipv6.RSSIUnknown}
-	c.entries.put(e)
+	c.entries.Put(tableKey(a), e)
 	c.link(e)
 	c.setState(e, s)
 	return e
@@ -287,7 +287,7 @@ func (c *cache) remove(now time.Time, e *entry, reason Drop) {
 	c.setState(e, stateStale)
 	c.setLink(e, ipv6.LinkAddr{})
 	c.unlink(e)
-	c.entries.remove(e)
+	c.entries.Delete(tableKey(e.addr))
 	e.dead = true
 	c.giveUp(now, &e.waiting, reason)
 }
@@ -339,7 +339,7 @@ func (c *cache) confirm(now time.Time, e *entry) {
 // resolve returns the link-layer address of a neighbor in the cache. found is false where
 // there is no entry.
 func (c *cache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int) (ll ipv6.LinkAddr, found bool, err error) {
-	e := c.entries.get(dst)
+	e := c.entries.Get(tableKey(dst))
 	if e == nil {
 		return ll, false, nil
 	}
@@ -520,8 +520,8 @@ func (c *cache) linkStatus(ll ipv6.LinkAddr, ok bool) {
 }
 
 func (c *cache) snapshot(now time.Time) []Neighbor {
-	list := make([]Neighbor, 0, c.entries.n)
-	for _, e := range c.entries.list() {
+	list := make([]Neighbor, 0, c.entries.Len())
+	for _, e := range entriesOf(&c.entries) {
 		v := Neighbor{
 			Addr: e.addr, LinkAddr: e.ll, State: stateText[e.state], Router: e.router,
 			LastHeard: e.lastHeard, RSSI: e.rssi, LQI: e.lqi, Held: int(e.nheld),

@@ -317,7 +317,7 @@ func FuzzHost(f *testing.F) {
 			t.Fatalf("%d routers, %d prefixes, %d addresses, %d timers", len(h.routers), len(h.prefixes), len(h.addrs), h.timers.Len())
 		}
 		h.Stop(h.now)
-		if !h.Deadline().IsZero() || h.entries.n != 0 {
+		if !h.Deadline().IsZero() || h.entries.Len() != 0 {
 			t.Fatal("not at rest after Stop")
 		}
 	})

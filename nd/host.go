@@ -163,7 +163,7 @@ func (h *Host) Stop(now time.Time) {
 		h.ev.DefaultRouter(now, netip.Addr{}, ipv6.LinkAddr{})
 	}
 	h.routers, h.prefixes, h.addrs, h.pending = nil, nil, nil, netip.Addr{}
-	all := h.entries.list()
+	all := entriesOf(&h.entries)
 	slices.SortFunc(all, func(a, b *entry) int { return a.addr.Compare(b.addr) })
 	for _, e := range all {
 		h.remove(now, e, DropStopped)

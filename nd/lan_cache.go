@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"border-router/internal/addrtable"
 	"border-router/internal/timerq"
 	"border-router/ipv6"
 )
@@ -75,7 +76,7 @@ type lanCache struct {
 	solicit func(now time.Time, target netip.Addr, ll ipv6.LinkAddr) // zero ll: multicast
 	changed func(now time.Time, e *lanEntry)                         // state of a listed router
 
-	m          map[[16]byte]*lanEntry
+	m          addrtable.Table[*lanEntry]
 	timers     timerq.Queue[*lanEntry]
 	incomplete lanRing
 	failed     lanRing
@@ -89,7 +90,6 @@ func (c *lanCache) init(ev resolverEvents, l LANLimits) {
 	c.limits = l
 	c.holder = holder{ev: ev, most: l.Queue, mostAll: l.Held}
 	c.reachable, c.retrans = reachableTime, retransTimer
-	c.m = make(map[[16]byte]*lanEntry)
 	c.rate = ipv6.TokenBucket{Rate: float64(l.Resolve), Burst: l.Resolve}
 	for _, r := range [...]*lanRing{&c.incomplete, &c.failed, &c.learnt, &c.proven} {
 		r.init()
@@ -101,7 +101,7 @@ func (c *lanCache) lookup(a netip.Addr) *lanEntry {
 	if !a.Is6() {
 		return nil
 	}
-	return c.m[a.As16()]
+	return c.m.Get(tableKey(a))
 }
 
 // place puts e into the ring where its state belongs.
@@ -159,7 +159,7 @@ func (c *lanCache) create(now time.Time, a netip.Addr, ll ipv6.LinkAddr) *lanEnt
 		return nil
 	}
 	e := &lanEntry{addr: a, ll: ll, state: stateStale}
-	c.m[a.As16()] = e
+	c.m.Put(tableKey(a), e)
 	c.place(e)
 	c.timers.Set(e, now.Add(unverifiedTime))
 	return e
@@ -171,7 +171,7 @@ func (c *lanCache) remove(now time.Time, e *lanEntry, reason Drop) {
 	}
 	c.timers.Remove(e)
 	e.ring.drop(e)
-	delete(c.m, e.addr.As16())
+	c.m.Delete(tableKey(e.addr))
 	e.dead = true
 	c.giveUp(now, &e.waiting, reason)
 }
@@ -244,7 +244,7 @@ func (c *lanCache) learn(now time.Time, a netip.Addr, ll ipv6.LinkAddr) *lanEntr
 
 // resolve returns the link-layer address for sending p to dst now.
 func (c *lanCache) resolve(now time.Time, dst netip.Addr, p ipv6.Packet, owner int) (ipv6.LinkAddr, error) {
-	e := c.m[dst.As16()]
+	e := c.m.Get(tableKey(dst))
 	if e == nil {
 		return ipv6.LinkAddr{}, c.start(now, dst, p, owner, false)
 	}
@@ -275,7 +275,7 @@ func (c *lanCache) start(now time.Time, dst netip.Addr, p ipv6.Packet, owner int
 		return DropResolveLimit
 	}
 	e := &lanEntry{addr: dst, state: stateIncomplete, listed: router, router: router, probes: 1}
-	c.m[dst.As16()] = e
+	c.m.Put(tableKey(dst), e)
 	c.place(e)
 	c.timers.Set(e, now.Add(c.retrans))
 	var err error
@@ -440,8 +440,8 @@ func (e *lanEntry) stateText(now time.Time) string {
 }
 
 func (c *lanCache) snapshot(now time.Time) []Neighbor {
-	list := make([]Neighbor, 0, len(c.m))
-	for _, e := range c.m {
+	list := make([]Neighbor, 0, c.m.Len())
+	for _, e := range entriesOf(&c.m) {
 		list = append(list, Neighbor{
 			Addr: e.addr, LinkAddr: e.ll, State: e.stateText(now), Router: e.router,
 			LastHeard: e.heard, RSSI: ipv6.RSSIUnknown, Held: int(e.nheld),

@@ -63,14 +63,14 @@ func TestLANDrops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newLANWorld(t)
 			n := w.one(LANConfig{AcceptRouter: true, Advertise: true})
-			before, entries := n.nd.Stats(), len(n.nd.cache.m)
+			before, entries := n.nd.Stats(), n.nd.cache.m.Len()
 			if err := w.inject(n, v.p, hostMAC); err != v.want {
 				t.Fatalf("%v, want %v", err, v.want)
 			}
 			if got := n.nd.Stats().Dropped[v.want] - before.Dropped[v.want]; got != 1 {
 				t.Errorf("counted %d times", got)
 			}
-			if len(n.nd.cache.m) != entries {
+			if n.nd.cache.m.Len() != entries {
 				t.Error("learnt something")
 			}
 		})
@@ -116,8 +116,8 @@ func TestLANLimits(t *testing.T) {
 	for i := range 100 {
 		w.inject(small, lanNS(to(100+i), netip.Addr{}, addr("fe80::2"), mac(100+i), nil), mac(100+i))
 	}
-	if len(small.nd.cache.m) != 32 || small.nd.Stats().Evicted != 68 {
-		t.Error(len(small.nd.cache.m), small.nd.Stats().Evicted)
+	if small.nd.cache.m.Len() != 32 || small.nd.Stats().Evicted != 68 {
+		t.Error(small.nd.cache.m.Len(), small.nd.Stats().Evicted)
 	}
 	// Those that have answered lately are not pushed out by anybody.
 	for i := range 40 {

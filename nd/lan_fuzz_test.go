@@ -128,7 +128,7 @@ func FuzzLAN(f *testing.F) {
 		again := w.add(cfg)
 		again.nd.Restore(w.now, n.nd.Advertised())
 		n.nd.Stop(w.now)
-		if !n.nd.Deadline().IsZero() || len(n.nd.cache.m) != 0 || len(n.addrs) != 0 || len(n.onLink) != 0 || len(n.routes) != 0 {
+		if !n.nd.Deadline().IsZero() || n.nd.cache.m.Len() != 0 || len(n.addrs) != 0 || len(n.onLink) != 0 || len(n.routes) != 0 {
 			t.Fatalf("not at rest after Stop: %v, %v, %v, %v", n.nd.Deadline(), n.addrs, n.onLink, n.routes)
 		}
 		checkLAN(t, again.nd)

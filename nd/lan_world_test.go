@@ -280,7 +280,7 @@ func checkLAN(t testing.TB, l *LAN) {
 				held++
 			}
 			holding += held
-			if e.ring != r || e.dead || c.m[e.addr.As16()] != e || held != int(e.nheld) || held > c.limits.Queue {
+			if e.ring != r || e.dead || c.m.Get(tableKey(e.addr)) != e || held != int(e.nheld) || held > c.limits.Queue {
 				t.Fatalf("entry of %v misplaced", e.addr)
 			}
 			if held > 0 && e.state != stateIncomplete {
@@ -305,8 +305,8 @@ func checkLAN(t testing.TB, l *LAN) {
 		n += k
 	}
 	m := c.limits
-	if n != len(c.m) || n != c.timers.Len() || holding != c.holding || holding > m.Held {
-		t.Fatalf("%d entries, %d in the map, %d timers, %d held, counted %d", n, len(c.m), c.timers.Len(), holding, c.holding)
+	if n != c.m.Len() || n != c.timers.Len() || holding != c.holding || holding > m.Held {
+		t.Fatalf("%d entries, %d in the map, %d timers, %d held, counted %d", n, c.m.Len(), c.timers.Len(), holding, c.holding)
 	}
 	if c.learnt.n+c.proven.n > m.Neighbors || c.incomplete.n > m.Incomplete+m.Routers || c.failed.n > negativePerSlots*m.Incomplete+m.Routers ||
 		len(l.routers) > m.Routers || len(l.prefixes) > m.Prefixes+1 || len(l.routes) > m.Routes || len(l.addrs) > m.Addresses+1 ||

@@ -161,7 +161,7 @@ func (r *Router) handle(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 // changes what is registered.
 func (r *Router) Heard(now time.Time, src netip.Addr, m ipv6.Meta) {
 	r.now = now
-	e := r.entries.get(src)
+	e := r.entries.Get(tableKey(src))
 	if e != nil && e.ll == m.LinkSrc {
 		e.lastHeard, e.rssi, e.lqi = now, m.RSSI, m.LQI
 		if e.state != stateRegistered && e.node != nil {
@@ -295,7 +295,7 @@ func (r *Router) Stats() Stats {
 // Records returns all registrations, to be kept over a restart.
 func (r *Router) Records() []Record {
 	var list []Record
-	for _, e := range r.entries.list() {
+	for _, e := range entriesOf(&r.entries) {
 		if e.state == stateRegistered {
 			list = append(list, e.record())
 		}

@@ -226,7 +226,7 @@ func check(t testing.TB, c *cache, now time.Time) {
 	t.Helper()
 	var learnt, registered, incomplete, negative, holding, refs int
 	owners := make(map[ROVR]int)
-	for _, e := range c.entries.list() {
+	for _, e := range entriesOf(&c.entries) {
 		if e.dead || c.lookup(e.addr) != e {
 			t.Fatalf("entry of %v is dead or misplaced", e.addr)
 		}
@@ -281,7 +281,7 @@ func check(t testing.TB, c *cache, now time.Time) {
 		}
 	}
 	l := c.limits
-	if learnt > l.Neighbors || registered > l.Registrations || incomplete > l.Incomplete || holding > l.Held || c.idles > l.Neighbors || c.timers.Len() != c.entries.n {
+	if learnt > l.Neighbors || registered > l.Registrations || incomplete > l.Incomplete || holding > l.Held || c.idles > l.Neighbors || c.timers.Len() != c.entries.Len() {
 		t.Fatalf("beyond the limits: %d learnt, %d registered, %d incomplete, %d held, %d idle, %d timers", learnt, registered, incomplete, holding, c.idles, c.timers.Len())
 	}
 }
