@@ -341,6 +341,7 @@ func (l *LAN) advanceAdvertise(now time.Time) {
 	if !l.source().IsValid() {
 		return
 	}
+	replaced := false
 	if l.sendRA(now, allNodes, ipv6.LinkAddr{}, false) {
 		if v.last.IsZero() {
 			l.ev.AdvertisedChanged(now)
@@ -349,6 +350,7 @@ func (l *LAN) advanceAdvertise(now time.Time) {
 		v.ceased = max(v.ceased-1, 0)
 		n := len(v.gone)
 		for i := range v.gone {
+			replaced = replaced || v.gone[i].Route && v.gone[i].left == maxFinalRAs && len(l.cfg.Routes) > 0
 			v.gone[i].left--
 		}
 		v.gone = slices.DeleteFunc(v.gone, func(g lanGone) bool { return g.Route && g.left <= 0 || !g.Route && over(g.until, now) })
@@ -359,6 +361,11 @@ func (l *LAN) advanceAdvertise(now time.Time) {
 	wait := l.cfg.MinRAInterval + l.jitter(l.cfg.MaxRAInterval-l.cfg.MinRAInterval)
 	if v.burst = max(v.burst-1, 0); v.burst > 0 {
 		wait = min(wait, maxInitialRAInterval)
+	}
+	if replaced {
+		// systemd-networkd (257) has one next hop for all routes by a router and removes it with
+		// the last one that is withdrawn: it takes the others only from the next advertisement.
+		wait = min(wait, minDelayBetweenRAs+l.jitter(maxRADelayTime))
 	}
 	v.at = now.Add(wait)
 }

@@ -223,3 +223,44 @@ func TestLANFinalOfDefaultRouter(t *testing.T) {
 		t.Errorf("%+v, %v", v, ok)
 	}
 }
+
+// The advertisement in which a route takes the place of another is repeated as soon as
+// MIN_DELAY_BETWEEN_RAS allows: some hosts are left without either by the first.
+func TestLANReplacedRoute(t *testing.T) {
+	other := netip.MustParsePrefix("2001:db8:b::/64")
+	for name, replace := range map[string]func(w *lanWorld) *lanNode{
+		"while running": func(w *lanWorld) *lanNode {
+			n := w.one(LANConfig{Advertise: true, Routes: []AdvertisedRoute{{Prefix: other}}})
+			w.run(hour)
+			n.sent = nil
+			n.nd.SetRoutes(w.now, []AdvertisedRoute{{Prefix: meshNet}})
+			return n
+		},
+		"over a restart": func(w *lanWorld) *lanNode {
+			n := w.add(LANConfig{Advertise: true, LinkLocal: lanLL, Routes: []AdvertisedRoute{{Prefix: meshNet}}})
+			n.nd.Restore(w.now, []Advertised{{Prefix: other, Route: true, Lifetime: hour}})
+			n.nd.Start(w.now)
+			return n
+		},
+	} {
+		w := newLANWorld(t)
+		n := replace(w)
+		w.run(2 * minute)
+		times := n.multicastRAs()
+		if len(times) < 3 {
+			t.Fatalf("%s: %d advertisements", name, len(times))
+		}
+		if gap := times[1].Sub(times[0]); gap < minDelayBetweenRAs || gap > minDelayBetweenRAs+maxRADelayTime {
+			t.Errorf("%s: repeated after %v", name, gap)
+		}
+		if gap := times[2].Sub(times[1]); gap != maxInitialRAInterval {
+			t.Errorf("%s: the third after %v, want %v", name, gap, maxInitialRAInterval)
+		}
+		for i, p := range n.take(typeRouterAdvertisement) {
+			v := view(t, p)
+			if r, ok := v.rio[other]; !ok || r.Lifetime != 0 || v.rio[meshNet].Lifetime != 1800 {
+				t.Errorf("%s: advertisement %d has %+v", name, i, v.rio)
+			}
+		}
+	}
+}
