@@ -78,6 +78,7 @@ func linkLocal(t *testing.T, ns *netnstest.NS) netip.Addr {
 func newArena(t *testing.T) *arena {
 	need(t, "ping", "ip", "radvd", "timeout", "atk6-flood_router26")
 	bin := build(t)
+	netnstest.Alone(t)
 	a := &arena{home: netnstest.New(t), host: netnstest.New(t), gateway: netnstest.New(t), attacker: netnstest.New(t)}
 	wire := netnstest.New(t)
 	// A bridge that learns nothing from the attacker, who has a new MAC address for every frame.

@@ -7,5 +7,8 @@
 // can be used at once. It has no name and no file: "ip netns" does not list it, and a
 // killed test leaves nothing behind.
 //
+// The kernel shares its table of neighbors between all namespaces. A test that fills it calls
+// Alone, so that tests of other packages do not run out of it.
+//
 // It leaves out mount, process and user namespaces. Other systems than Linux skip.
 package netnstest

@@ -35,6 +35,7 @@ func New(t testing.TB) *NS {
 	if err != nil {
 		t.Skipf("cannot make a network namespace: %v", err)
 	}
+	hold(t, unix.LOCK_SH)
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	n := &NS{t: t, fd: fd}
 	n.Sysctl("net.ipv6.conf.all.disable_ipv6", "0")

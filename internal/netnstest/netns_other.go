@@ -18,6 +18,9 @@ func New(t testing.TB) *NS {
 	return nil
 }
 
+// Alone does nothing.
+func Alone(testing.TB) {}
+
 // Do does nothing.
 func (n *NS) Do(func()) {}
 

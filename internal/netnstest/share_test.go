@@ -1,0 +1,62 @@
+//go:build linux
+
+package netnstest
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Whoever has namespaces lets others have some, but for a test that is alone.
+func TestShare(t *testing.T) {
+	// free tells whether another process would have the lock at once.
+	free := func(how int) bool {
+		t.Helper()
+		f, err := os.OpenFile(shareFile, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			t.Skip(err)
+		}
+		defer f.Close()
+		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	t.Run("some", func(t *testing.T) {
+		New(t)
+		New(t)
+		if free(unix.LOCK_EX) || !free(unix.LOCK_SH) {
+			t.Error("not shared")
+		}
+	})
+	t.Run("alone", func(t *testing.T) {
+		Alone(t)
+		New(t)
+		if free(unix.LOCK_SH) {
+			t.Error("not alone")
+		}
+	})
+	if share.users != 0 || share.file != nil || share.alone {
+		t.Errorf("%d hold it after the end", share.users)
+	}
+}
+
+func TestNeighbors(t *testing.T) {
+	a, b := New(t), New(t)
+	a.LinkTo(b, "to-b", "to-a")
+	a.AddAddress("to-b", netip.MustParsePrefix("fd00:1::1/64"))
+	b.AddAddress("to-a", netip.MustParsePrefix("fd00:1::2/64"))
+	a.MustExec("ping", "-6", "-c", "1", "fd00:1::2")
+	n, ok := neighbors()
+	if !ok {
+		t.Skip("the table of neighbors is not shown here, as in a container")
+	}
+	if n < 1 {
+		t.Errorf("%d neighbors", n)
+	}
+}
