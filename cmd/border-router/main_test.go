@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"border-router/internal/api"
+	"border-router/internal/clocktest"
 	"border-router/internal/config"
 )
 
@@ -343,11 +344,11 @@ func TestCaptureInterrupted(t *testing.T) {
 
 func TestCaptureDuration(t *testing.T) {
 	path := serve(t, &canned{hang: true, written: make(chan struct{}), blocks: [][]byte{section(binary.LittleEndian)}})
-	start := time.Now()
+	w := clocktest.Start(t)
 	if status, _, errs := command(t.Context(), "capture", "--socket", path, "--duration", "50ms"); status != exitOK || errs != "" {
 		t.Errorf("status %d, %s", status, errs)
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := w.Elapsed(); d > 5*time.Second {
 		t.Errorf("took %s", d)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,17 +11,38 @@ import (
 	"testing"
 	"time"
 
+	"border-router/internal/clocktest"
 	"border-router/internal/config"
 	"border-router/internal/discover"
 )
 
 func want(t *testing.T, out string, parts ...string) {
 	t.Helper()
+	if s := missing(out, parts...); s != "" {
+		t.Error(s)
+	}
+}
+
+// missing says which of the parts out does not have.
+func missing(out string, parts ...string) (s string) {
 	for _, p := range parts {
 		if !strings.Contains(out, p) {
-			t.Errorf("no %q in\n%s", p, out)
+			s += fmt.Sprintf("no %q in\n%s\n", p, out)
 		}
 	}
+	return s
+}
+
+// commandHas runs a command that asks a dongle: it succeeds and its output has the parts.
+func commandHas(t *testing.T, args []string, parts ...string) {
+	t.Helper()
+	clocktest.Undisturbed(t, func() string {
+		status, out, errs := command(t.Context(), args...)
+		if status != exitOK || errs != "" {
+			return fmt.Sprintf("%v: status %d, %s", args, status, errs)
+		}
+		return missing(out, parts...)
+	})
 }
 
 // plugIn starts the dongle command and returns the path of its port.
@@ -36,7 +58,7 @@ func plugIn(t *testing.T, args ...string) string {
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if _, err := os.Stat(path); err == nil {
 			return path
 		}
@@ -51,30 +73,25 @@ const noHub = "zep://127.0.0.1:1?mode=client"
 func TestRadiosCommand(t *testing.T) {
 	spinel := plugIn(t, "--zep", noHub)
 	slip := plugIn(t, "--zep", noHub, "--protocol", "slip")
-	status, out, errs := command(t.Context(), "radios", spinel, slip)
-	if status != exitOK || errs != "" {
-		t.Errorf("status %d, %s", status, errs)
-	}
-	want(t, out, spinel+"\n  radio         OpenThread RCP (Spinel), 460800 baud\n  firmware      BORDER-ROUTER-EMULATED-RCP/1.0; SIMULATION\n  EUI-64        02005e1000000042\n",
+	commandHas(t, []string{"radios", spinel, slip}, spinel+"\n  radio         OpenThread RCP (Spinel), 460800 baud\n  firmware      BORDER-ROUTER-EMULATED-RCP/1.0; SIMULATION\n  EUI-64        02005e1000000042\n",
 		"capabilities  ack-timeout, energy-scan", "channels      11-26\n", "noise         -95 dBm on 11-26\n",
 		"use it        border-router run --radio 'spinel://"+spinel+"?baud=460800'\n",
 		"Contiki-NG slip-radio, 460800 baud", "slip://"+slip)
 
-	status, out, errs = command(t.Context(), "radios", "--json", "--no-noise", spinel, "/dev/ttyNONE")
-	var found []discover.Result
-	if err := json.Unmarshal([]byte(out), &found); err != nil || status != exitOK || errs != "" {
-		t.Fatalf("status %d, %s, %v\n%s", status, errs, err, out)
-	}
-	want(t, strings.Join(strings.Fields(out), ""), `"channels":[11,12,13,`)
-	if len(found) != 2 || len(found[0].Radio.Channels) != 16 || found[0].State != discover.StateRadio || found[0].Radio.Noise != nil || found[1].State != discover.StateFailed || found[1].Radio != nil {
-		t.Errorf("%s", out)
-	}
+	clocktest.Undisturbed(t, func() string {
+		status, out, errs := command(t.Context(), "radios", "--json", "--no-noise", spinel, "/dev/ttyNONE")
+		var found []discover.Result
+		if err := json.Unmarshal([]byte(out), &found); err != nil || status != exitOK || errs != "" {
+			return fmt.Sprintf("status %d, %s, %v\n%s", status, errs, err, out)
+		}
+		if len(found) != 2 || found[0].State != discover.StateRadio || len(found[0].Radio.Channels) != 16 || found[0].Radio.Noise != nil || found[1].State != discover.StateFailed || found[1].Radio != nil {
+			return out
+		}
+		return missing(strings.Join(strings.Fields(out), ""), `"channels":[11,12,13,`)
+	})
 	t.Chdir(filepath.Dir(spinel))
-	if status, out, errs = command(t.Context(), "radios", "--no-noise", "dongle"); status != exitOK || errs != "" {
-		t.Errorf("a path that is relative: status %d, %s", status, errs)
-	}
-	want(t, out, "dongle\n  radio ", "'spinel://"+spinel+"?")
-	status, out, _ = command(t.Context(), "radios", "/dev/ttyNONE")
+	commandHas(t, []string{"radios", "--no-noise", "dongle"}, "dongle\n  radio ", "'spinel://"+spinel+"?") // a path that is relative
+	status, out, errs := command(t.Context(), "radios", "/dev/ttyNONE")
 	if status != exitFailed {
 		t.Errorf("status %d", status)
 	}
@@ -102,16 +119,15 @@ func TestNoRadios(t *testing.T) {
 
 func TestScanCommand(t *testing.T) {
 	path := plugIn(t, "--zep", noHub)
-	status, out, errs := command(t.Context(), "scan", path, "--channels", "15,26", "--duration", "20ms")
-	if status != exitOK || errs != "" {
-		t.Errorf("status %d, %s", status, errs)
-	}
-	want(t, out, "channel   MHz   signal\n     15  2425   -95 dBm ##\n     26  2480   -95 dBm ##\n", "no coordinator answered", "suggested channel: 15 (no PAN was heard there, and it is quiet (-95 dBm))")
-	status, out, _ = command(t.Context(), "scan", path, "--channels", "15", "--duration", "20ms", "--json")
-	var r discover.Report
-	if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitOK || r.Suggested != 15 || len(r.Channels) != 1 || *r.Channels[0].Energy != -95 {
-		t.Errorf("status %d, %v\n%s", status, err, out)
-	}
+	commandHas(t, []string{"scan", path, "--channels", "15,26", "--duration", "20ms"}, "channel   MHz   signal\n     15  2425   -95 dBm ##\n     26  2480   -95 dBm ##\n", "no coordinator answered", "suggested channel: 15 (no PAN was heard there, and it is quiet (-95 dBm))")
+	clocktest.Undisturbed(t, func() string {
+		status, out, _ := command(t.Context(), "scan", path, "--channels", "15", "--duration", "20ms", "--json")
+		var r discover.Report
+		if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitOK || r.Suggested != 15 || len(r.Channels) != 1 || r.Channels[0].Energy == nil || *r.Channels[0].Energy != -95 {
+			return fmt.Sprintf("status %d, %v\n%s", status, err, out)
+		}
+		return ""
+	})
 	for _, line := range []string{"scan --channels 10", "scan --duration 0", "scan a b"} {
 		if status, _, _ := command(t.Context(), strings.Fields(line)...); status != exitUsage {
 			t.Errorf("%s: status %d", line, status)
@@ -157,12 +173,16 @@ func TestFindRadios(t *testing.T) {
 	}
 	want(t, log.String(), `msg="radio found"`, "port=/dev/ttyACM0", "firmware=", "eui64=02005e1000000042")
 
-	list = []config.Radio{"auto"}
-	if err := findRadiosIn(t.Context(), s, list, slog.New(slog.DiscardHandler), nil); err == nil || strings.Count(err.Error(), "--radio '") != 2 {
-		t.Errorf("two radios: %v", err)
-	}
+	clocktest.Undisturbed(t, func() string {
+		list = []config.Radio{"auto"}
+		if err := findRadiosIn(t.Context(), s, list, slog.New(slog.DiscardHandler), nil); err == nil || strings.Count(err.Error(), "--radio '") != 2 {
+			return fmt.Sprintf("two radios: %v", err)
+		}
+		return ""
+	})
 
 	// Nothing is there; then a signal, or a dongle.
+	list = []config.Radio{"auto"}
 	empty := machineWith(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	log.Reset()

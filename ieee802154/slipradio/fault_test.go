@@ -16,6 +16,7 @@ import (
 
 	"border-router/ieee802154"
 	"border-router/ieee802154/slipradio"
+	"border-router/internal/clocktest"
 	"border-router/internal/dongle"
 )
 
@@ -112,11 +113,11 @@ func TestSwallowedAlone(t *testing.T) {
 			r := b.open(t, slipradio.Config{Dialect: dialect, Timeout: timeout})
 			waitUp(t, r)
 			drain(b.node)
-			begin := time.Now()
+			begin, w := time.Now(), clocktest.Start(t)
 			if s := send(t, r, 1); s != ieee802154.TxAcked {
 				t.Fatal(s)
 			}
-			if took := time.Since(begin); took < timeout/4 || took > timeout/2 {
+			if took := time.Since(begin); took < timeout/4 || w.Elapsed() > timeout/2 {
 				t.Errorf("acknowledged after %v", took)
 			}
 		})
@@ -147,17 +148,18 @@ func TestRestart(t *testing.T) {
 			b.plug()
 			r := b.open(t, slipradio.Config{Dialect: dialect, Keepalive: 20 * time.Millisecond})
 			waitUp(t, r)
+			w := clocktest.Start(t)
 			for i := range rounds() {
 				b.dongle.Reset()
 				if i%2 == 0 {
 					b.dongle.Print("Starting Contiki-NG-release/v5.0\n")
 				}
-				begin := time.Now()
+				w.Reset()
 				for {
 					if _, pan := b.dongle.Settings(); pan == testPAN {
 						break
 					}
-					if time.Since(begin) > 2*time.Second {
+					if w.Elapsed() > 2*time.Second {
 						t.Fatalf("round %d: not set up again", i)
 					}
 					time.Sleep(time.Millisecond)
@@ -195,7 +197,7 @@ func TestRestartUnderWay(t *testing.T) {
 				b.dongle.Heartbeat(100)
 			}
 			sent := make(chan ieee802154.TxStatus, 1)
-			begin := time.Now()
+			w := clocktest.Start(t)
 			go func() { sent <- send(t, r, 1) }()
 			<-asked
 			b.dongle.Reset()
@@ -204,8 +206,8 @@ func TestRestartUnderWay(t *testing.T) {
 			} else {
 				b.dongle.Print("Starting Contiki-NG-release/v5.0\n")
 			}
-			if s := <-sent; s != ieee802154.TxAcked || time.Since(begin) > 5*time.Second {
-				t.Errorf("%v after %v", s, time.Since(begin))
+			if s := <-sent; s != ieee802154.TxAcked || w.Elapsed() > 5*time.Second {
+				t.Errorf("%v after %v", s, w.Elapsed())
 			}
 			if d := r.DongleStats(); d.Restarts != 1 || d.Resent == 0 || d.Timeouts != 0 {
 				t.Errorf("%+v", d)

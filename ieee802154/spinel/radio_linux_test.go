@@ -27,6 +27,8 @@ const (
 	ownExt  = 0x0200000000000002
 	hwExt   = 0x0200000000000003
 	testPAN = 0x0023
+
+	longTime = time.Minute // a test that waits so long has failed
 )
 
 // A rig is a driver with an emulated dongle on a pseudo-terminal, and a ZEP node on the
@@ -63,6 +65,9 @@ func newRig(t testing.TB, dc dongle.SpinelConfig, cfg Config) *rig {
 	if cfg.Keepalive == 0 {
 		cfg.Keepalive = 50 * time.Millisecond
 	}
+	if cfg.Lifetime == 0 && cfg.TxTimeout == 0 { // a busy machine gives up no frame
+		cfg.Lifetime, cfg.TxTimeout = longTime, longTime
+	}
 	if g.radio, err = Open(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +103,7 @@ func (g *rig) unplug() {
 
 func (g *rig) up() Info {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), longTime)
 	defer cancel()
 	i, err := g.radio.WaitUp(ctx)
 	if err != nil {
@@ -140,7 +145,7 @@ func (g *rig) expect(r ieee802154.Radio, want []byte) ieee802154.RxFrame {
 
 func (g *rig) receive(r ieee802154.Radio) (ieee802154.RxFrame, error) {
 	rx := []ieee802154.RxFrame{{Data: make([]byte, 0, 127)}}
-	stop := time.AfterFunc(5*time.Second, func() { r.Close() })
+	stop := time.AfterFunc(longTime, func() { r.Close() })
 	defer stop.Stop()
 	_, err := r.Receive(rx)
 	return rx[0], err
@@ -181,7 +186,7 @@ func (g *rig) both() {
 
 func (g *rig) eventually(what string, f func() bool) {
 	g.t.Helper()
-	for end := time.Now().Add(5 * time.Second); !f(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(longTime); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			g.t.Fatal("never: " + what)
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"border-router/internal/api"
+	"border-router/internal/clocktest"
 )
 
 // fake stands for the router behind the transport.
@@ -257,11 +258,11 @@ func TestClose(t *testing.T) {
 	}()
 	<-f.started
 	<-f.started
-	start := time.Now()
+	w := clocktest.Start(t)
 	s.Close()
 	<-ended
 	<-ended
-	if d := time.Since(start); d > time.Second {
+	if d := w.Elapsed(); d > time.Second {
 		t.Errorf("closing took %s", d)
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {

@@ -52,7 +52,7 @@ func wait(t *testing.T, joined <-chan netip.Addr) netip.Addr {
 	select {
 	case a := <-joined:
 		return a
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("did not join")
 		return netip.Addr{}
 	}
@@ -69,7 +69,7 @@ func (d *Daemon) drops(t *testing.T, why lowpan.Drop) (n uint64) {
 // eventually waits until ok: what it waits for goes through sockets.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); {
+	for end := time.Now().Add(2 * time.Minute); !ok(); {
 		if time.Now().After(end) {
 			t.Fatal("never: " + what)
 		}
@@ -252,7 +252,7 @@ func runKilled(t *testing.T, dir string) {
 		fmt.Println("answered", answered)
 	}
 	// What a kill must not undo is on the disk a moment after the device has joined.
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		recs, _ := d.store.Registrations(d.meshes[0].name)
 		peers := newKeptPeers(d.store, d.meshes[0].name).list()
 		if len(recs) == 1 && len(peers) == 1 && peers[0].Channel != 0 && d.store.Flush() == nil {

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"border-router/ieee802154"
 	"border-router/ieee802154/slipradio"
+	"border-router/internal/clocktest"
 	"border-router/internal/dongle"
 	"border-router/zep"
 )
@@ -85,17 +87,20 @@ func TestProbe(t *testing.T) {
 			t.Parallel()
 			path := plug(t, proto, nil, nil)
 			p := Prober{Noise: true}
-			r := p.ProbeTarget(t.Context(), path)
-			if r.State != StateRadio || r.Radio.Protocol != proto || r.Radio.EUI64 != ieee802154.Extended(testEUI).String() || r.Radio.Baud != 460800 {
-				t.Fatalf("%+v, radio %+v", r, r.Radio)
-			}
-			again := p.ProbeTarget(t.Context(), r.Radio.URL)
-			if again.State != StateRadio || again.Radio.Protocol != proto || again.Radio.EUI64 != r.Radio.EUI64 {
-				t.Errorf("its own URL %s: %+v", r.Radio.URL, again)
-			}
-			if proto == Spinel && (len(r.Radio.Noise) != 16 || r.Radio.Noise[0] != Energy{11, -95} || len(r.Radio.Channels) != 16 || r.Radio.Version == "") {
-				t.Errorf("%+v", r.Radio)
-			}
+			clocktest.Undisturbed(t, func() string {
+				r := p.ProbeTarget(t.Context(), path)
+				if r.State != StateRadio || r.Radio.Protocol != proto || r.Radio.EUI64 != ieee802154.Extended(testEUI).String() || r.Radio.Baud != 460800 {
+					return fmt.Sprintf("%+v, radio %+v", r, r.Radio)
+				}
+				again := p.ProbeTarget(t.Context(), r.Radio.URL)
+				if again.State != StateRadio || again.Radio.Protocol != proto || again.Radio.EUI64 != r.Radio.EUI64 {
+					return fmt.Sprintf("its own URL %s: %+v", r.Radio.URL, again)
+				}
+				if proto == Spinel && (len(r.Radio.Noise) != 16 || r.Radio.Noise[0] != Energy{11, -95} || len(r.Radio.Channels) != 16 || r.Radio.Version == "") {
+					return fmt.Sprintf("%+v", r.Radio)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -136,10 +141,13 @@ func TestProbeRate(t *testing.T) {
 			t.Parallel()
 			path := plug(t, tt.proto, nil, func(p *dongle.PTY) io.ReadWriter { return lineAt{p, uint32(tt.baud)} })
 			var p Prober
-			r := p.ProbeTarget(t.Context(), path)
-			if r.State != StateRadio || r.Radio.Baud != tt.baud || !strings.Contains(r.Radio.URL, "baud="+strconv.Itoa(tt.baud)) {
-				t.Errorf("%+v, radio %+v", r, r.Radio)
-			}
+			clocktest.Undisturbed(t, func() string {
+				r := p.ProbeTarget(t.Context(), path)
+				if r.State != StateRadio || r.Radio.Baud != tt.baud || !strings.Contains(r.Radio.URL, "baud="+strconv.Itoa(tt.baud)) {
+					return fmt.Sprintf("%+v, radio %+v", r, r.Radio)
+				}
+				return ""
+			})
 		})
 	}
 }
@@ -211,7 +219,7 @@ func hold(t *testing.T, path string) int {
 		_ = cmd.Wait()
 	})
 	// The name is that of the test until the program has been executed.
-	for end := time.Now().Add(10 * time.Second); (System{}).ProcessName(cmd.Process.Pid) != "sleep"; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); (System{}).ProcessName(cmd.Process.Pid) != "sleep"; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("sleep did not start")
 		}
@@ -322,30 +330,44 @@ func TestFind(t *testing.T) {
 	one, two := plug(t, Spinel, nil, nil), plug(t, SerialRadio, nil, nil)
 	s := machineWith(t, map[string]string{"ttyACM0": one, "ttyUSB0": bare(t).Path})
 	f := Finder{Prober: Prober{System: s, rates: []int{115200}}}
-	r, all, err := f.Find(t.Context(), "channel=15&pan=0xabcd")
-	want := "spinel://" + s.path("dev/ttyACM0") + "?baud=115200&channel=15&pan=0xabcd"
-	if err != nil || r == nil || r.Radio.URL != want || len(all) != 2 {
-		t.Fatalf("found %+v among %+v: %v", r, all, err)
+	find := func(settings string, wrong func(r *Result, all []Result, err error) string) {
+		t.Helper()
+		clocktest.Undisturbed(t, func() string { return wrong(f.Find(t.Context(), settings)) })
 	}
-	add(t, s, "ttyACM1", two)
-	_, _, err = f.Find(t.Context(), "")
-	var several *SeveralError
-	if !errors.As(err, &several) || len(several.Found) != 2 || !strings.Contains(err.Error(), "dialect=serialradio") || !strings.Contains(err.Error(), "--radio 'spinel://") {
-		t.Errorf("two radios: %v", err)
-	}
-	f.Taken = []string{"spinel:///dev/ttyACM0?baud=115200"}
-	if r, _, err = f.Find(t.Context(), ""); err != nil || r == nil || r.Radio.Protocol != SerialRadio {
-		t.Errorf("beside one that is taken: %+v, %v", r, err)
-	}
-	// The port that did not answer three times is left alone.
-	if r, all, err = f.Find(t.Context(), ""); err != nil || r == nil {
-		t.Fatal(err)
-	}
-	for _, x := range all {
-		if x.Target == "/dev/ttyUSB0" && !strings.Contains(x.Detail, "not asked again") {
-			t.Errorf("%+v", x)
+	find("channel=15&pan=0xabcd", func(r *Result, all []Result, err error) string {
+		want := "spinel://" + s.path("dev/ttyACM0") + "?baud=115200&channel=15&pan=0xabcd"
+		if err != nil || r == nil || r.Radio.URL != want || len(all) != 2 {
+			return fmt.Sprintf("found %+v among %+v: %v", r, all, err)
 		}
-	}
+		return ""
+	})
+	add(t, s, "ttyACM1", two)
+	find("", func(_ *Result, _ []Result, err error) string {
+		var several *SeveralError
+		if !errors.As(err, &several) || len(several.Found) != 2 || !strings.Contains(err.Error(), "dialect=serialradio") || !strings.Contains(err.Error(), "--radio 'spinel://") {
+			return fmt.Sprintf("two radios: %v", err)
+		}
+		return ""
+	})
+	f.Taken = []string{"spinel:///dev/ttyACM0?baud=115200"}
+	find("", func(r *Result, _ []Result, err error) string {
+		if err != nil || r == nil || r.Radio.Protocol != SerialRadio {
+			return fmt.Sprintf("beside one that is taken: %+v, %v", r, err)
+		}
+		return ""
+	})
+	// The port that did not answer three times is left alone.
+	find("", func(r *Result, all []Result, err error) string {
+		if err != nil || r == nil {
+			return fmt.Sprintf("%+v, %v", r, err)
+		}
+		for _, x := range all {
+			if x.Target == "/dev/ttyUSB0" && !strings.Contains(x.Detail, "not asked again") {
+				return fmt.Sprintf("%+v", x)
+			}
+		}
+		return ""
+	})
 }
 
 func TestWait(t *testing.T) {
@@ -435,32 +457,7 @@ func TestScan(t *testing.T) {
 				}
 				target = plug(t, proto, air, nil)
 			}
-			shown := 0
-			r, err := Scan(t.Context(), ScanConfig{Target: target, Channels: []uint8{15, 20, 25}, Dwell: 300 * time.Millisecond,
-				Progress: func(ChannelReport) { shown++ }})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(r.Channels) != 3 || shown != 3 {
-				t.Fatalf("%d channels, %d shown", len(r.Channels), shown)
-			}
-			for _, c := range r.Channels {
-				if here := c.Channel == 20; here != (len(c.PANs) == 1) || here != (c.Frames > 0) {
-					t.Errorf("%+v", c)
-				}
-				if (c.Energy != nil) != (proto == Spinel) {
-					t.Errorf("energy of %+v", c)
-				}
-			}
-			if len(r.Beacons) != 1 || r.Beacons[0].PAN != "0xface" || r.Beacons[0].Coordinator != ieee802154.Extended(eui).String() || r.Beacons[0].Channel != 20 {
-				t.Errorf("beacons %+v", r.Beacons)
-			}
-			if r.Suggested != 25 {
-				t.Errorf("suggests %d: %s", r.Suggested, r.Reason)
-			}
-			if proto != Spinel && !strings.Contains(strings.Join(r.Notes, " "), "energy not measured") {
-				t.Errorf("notes %q", r.Notes)
-			}
+			clocktest.Undisturbed(t, func() string { return scanWrong(t, proto, target, pan, eui) })
 		})
 	}
 	if _, err := Scan(t.Context(), ScanConfig{Target: "zep://127.0.0.1:1", Channels: []uint8{11}}); err == nil || !strings.Contains(err.Error(), "no hub answers") {
@@ -469,4 +466,36 @@ func TestScan(t *testing.T) {
 	if _, err := Scan(t.Context(), ScanConfig{Target: "wpan://wpan0"}); err == nil || !strings.Contains(err.Error(), "wpan0") {
 		t.Errorf("wpan: %v", err)
 	}
+}
+
+// scanWrong scans three channels and says what is wrong with the report.
+func scanWrong(t *testing.T, proto Protocol, target string, pan uint16, eui uint64) (wrong string) {
+	shown := 0
+	r, err := Scan(t.Context(), ScanConfig{Target: target, Channels: []uint8{15, 20, 25}, Dwell: 300 * time.Millisecond,
+		Progress: func(ChannelReport) { shown++ }})
+	if err != nil {
+		return err.Error()
+	}
+	if len(r.Channels) != 3 || shown != 3 {
+		return fmt.Sprintf("%d channels, %d shown", len(r.Channels), shown)
+	}
+	say := func(format string, args ...any) { wrong += fmt.Sprintf(format, args...) + "\n" }
+	for _, c := range r.Channels {
+		if here := c.Channel == 20; here != (len(c.PANs) == 1) || here != (c.Frames > 0) {
+			say("%+v", c)
+		}
+		if (c.Energy != nil) != (proto == Spinel) {
+			say("energy of %+v", c)
+		}
+	}
+	if len(r.Beacons) != 1 || r.Beacons[0].PAN != fmt.Sprintf("0x%04x", pan) || r.Beacons[0].Coordinator != ieee802154.Extended(eui).String() || r.Beacons[0].Channel != 20 {
+		say("beacons %+v", r.Beacons)
+	}
+	if r.Suggested != 25 {
+		say("suggests %d: %s", r.Suggested, r.Reason)
+	}
+	if proto != Spinel && !strings.Contains(strings.Join(r.Notes, " "), "energy not measured") {
+		say("notes %q", r.Notes)
+	}
+	return wrong
 }

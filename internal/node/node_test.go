@@ -21,6 +21,7 @@ import (
 	"github.com/plgd-dev/go-coap/v3/udp/client"
 
 	"border-router/internal/api"
+	"border-router/internal/clocktest"
 	"border-router/internal/coap"
 	"border-router/internal/config"
 	"border-router/internal/daemon"
@@ -98,17 +99,18 @@ func startNodeWith(t *testing.T, hub netip.AddrPort, cfg Config) (n *Node, stop 
 			return 0
 		}
 		stopped = true
-		at := time.Now()
+		w := clocktest.Start(t)
+		defer w.Stop()
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("node: %v", err)
 		}
-		return time.Since(at)
+		return w.Elapsed()
 	}
 	t.Cleanup(func() { stop() })
 	select {
 	case <-joined:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("did not join: %+v", n.State())
 	}
 	return n, stop
@@ -312,8 +314,11 @@ func TestNodeGroups(t *testing.T) {
 			if err != nil {
 				break
 			}
-			if n < 5 || buf[0] != 0x51 || buf[1] != 0x45 || buf[4] != mid {
+			if n < 5 || buf[0] != 0x51 || buf[1] != 0x45 || buf[4] > mid {
 				t.Errorf("answer % x from %v", buf[:n], from)
+			}
+			if n >= 5 && buf[4] < mid {
+				continue // a late answer to what was asked before
 			}
 			got[from.Addr()]++
 		}
@@ -322,7 +327,7 @@ func TestNodeGroups(t *testing.T) {
 	check := func(group string, want ...*Node) {
 		t.Helper()
 		var got map[netip.Addr]int
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 			got = ask(netip.MustParseAddr(group))
 			ok := len(got) == len(want)
 			for _, n := range want {

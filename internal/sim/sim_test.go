@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"border-router/internal/api"
+	"border-router/internal/clocktest"
 	"border-router/internal/config"
 )
 
@@ -48,7 +49,7 @@ func (o *output) String() string {
 // wait waits until text stands n times in o.
 func (o *output) wait(t *testing.T, text string, n int) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	for strings.Count(o.String(), text) < n {
 		select {
 		case <-o.news:
@@ -75,12 +76,13 @@ func start(t *testing.T, cfg Config) (out *output, stop func() time.Duration) {
 	var once sync.Once
 	stop = func() (took time.Duration) {
 		once.Do(func() {
-			at := time.Now()
+			w := clocktest.Start(t)
+			defer w.Stop()
 			cancel()
 			if err := <-ended; err != nil {
 				t.Errorf("Run: %v", err)
 			}
-			took = time.Since(at)
+			took = w.Elapsed()
 		})
 		return took
 	}
@@ -103,7 +105,7 @@ func TestRun(t *testing.T) {
 	}
 	// The management socket of the router is there, and knows the nodes.
 	c := api.NewClient(cfg.Router.Socket)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	list, err := c.Neighbors(ctx)
 	if err != nil {
@@ -159,7 +161,7 @@ func TestRunErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := testConfig(t)
 			tt.change(&cfg)
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			err := Run(ctx, cfg, newOutput(), nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -208,7 +210,7 @@ func TestTsharkLine(t *testing.T) {
 			break
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, tshark, append(args, "-l", "-Y", "icmpv6.type == 129", "-T", "fields", "-e", "ipv6.src", "-e", "icmpv6.checksum.status", "-c", "400")...)
 	stdout, err := cmd.StdoutPipe()

@@ -21,7 +21,7 @@ func TestRunSleepy(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	client := api.NewClient(cfg.Router.Socket)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var sleepy []api.Neighbor
 	for len(sleepy) == 0 {

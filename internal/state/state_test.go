@@ -18,6 +18,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"border-router/internal/clocktest"
 	"border-router/ipv6"
 )
 
@@ -142,12 +143,12 @@ func TestOpenErrors(t *testing.T) {
 	t.Run("in use", func(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir)
-		begun := time.Now()
+		w := clocktest.Start(t)
 		_, err := Open(dir, nil)
 		if err == nil || !strings.Contains(err.Error(), "in use by another router") {
 			t.Errorf("err = %v", err)
 		}
-		if d := time.Since(begun); d > 3*time.Second {
+		if d := w.Elapsed(); d > 3*time.Second {
 			t.Errorf("took %v", d)
 		}
 		if err := s.Close(); err != nil {
@@ -277,7 +278,7 @@ func TestCoalesce(t *testing.T) {
 	if waiting > 1 {
 		t.Errorf("%d writes wait for one key", waiting)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		s.mu.Lock()
 		n := len(s.dirty)
@@ -288,7 +289,7 @@ func TestCoalesce(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("not written")
 		}
-		runtime.Gosched()
+		time.Sleep(time.Millisecond)
 	}
 	s.Flush() // nothing is left to write: waits for the commit under way
 	fresh := &Store{path: s.path, values: make(map[entry][]byte)}
@@ -323,7 +324,7 @@ func TestFirstAtOnce(t *testing.T) {
 		}
 	}
 	best := time.Hour
-	for n := range 5 {
+	for n := 0; n < 5 || n < 100 && best >= coalesce/2; n++ { // the disk and the processor may be busy
 		best = min(best, written(n))
 		time.Sleep(coalesce) // the disk and the timer are real
 	}
