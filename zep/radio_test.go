@@ -20,7 +20,8 @@ const (
 	nodeA     = 0x02005e10000000aa
 	nodeB     = 0x02005e10000000bb
 	nodeC     = 0x02005e10000000cc
-	longTime  = 5 * time.Second // a test that waits so long has failed
+	longTime  = time.Minute     // a test that waits so long has failed
+	ackWait   = 2 * time.Second // where an acknowledgment comes
 )
 
 func open(t testing.TB, c Config) *Radio {
@@ -39,7 +40,7 @@ func loop6(port uint16) []netip.AddrPort {
 
 func openHub(t testing.TB, mod func(*Config)) *Radio {
 	t.Helper()
-	c := Config{Mode: Hub, Listen: loop6(0), EUI64: routerEUI, AckWait: 20 * time.Millisecond}
+	c := Config{Mode: Hub, Listen: loop6(0), EUI64: routerEUI, AckWait: ackWait}
 	if mod != nil {
 		mod(&c)
 	}
@@ -48,7 +49,7 @@ func openHub(t testing.TB, mod func(*Config)) *Radio {
 
 func openClient(t testing.TB, hub *Radio, eui uint64, mod func(*Config)) *Radio {
 	t.Helper()
-	c := Config{Mode: Client, Remote: hub.LocalAddrs()[:1], EUI64: eui, AckWait: 20 * time.Millisecond}
+	c := Config{Mode: Client, Remote: hub.LocalAddrs()[:1], EUI64: eui, AckWait: ackWait}
 	if mod != nil {
 		mod(&c)
 	}
@@ -337,7 +338,7 @@ func TestLostAckGivesNoDuplicate(t *testing.T) {
 			return false, 0, false
 		}
 	})
-	a := openClient(t, hub, nodeA, nil)
+	a := openClient(t, hub, nodeA, func(c *Config) { c.AckWait = time.Second })
 	x := transmit(t, a, dataFrame(7, DefaultPAN, nodeA, routerEUI, "once"))[0]
 	if x.Status != ieee802154.TxAcked || x.Attempts != 2 {
 		t.Errorf("%v after %d attempts", x.Status, x.Attempts)
@@ -455,7 +456,7 @@ func TestClientSurvivesHubRestart(t *testing.T) {
 	hub.Close()
 	transmit(t, a, dataFrame(1, DefaultPAN, nodeA, 0, "lost"), dataFrame(2, DefaultPAN, nodeA, 0, "lost"))
 	waitFor(t, "the refusal", func() bool { return a.HubStats().Refused > 0 })
-	hub = open(t, Config{Mode: Hub, Listen: at, EUI64: routerEUI, AckWait: 20 * time.Millisecond})
+	hub = open(t, Config{Mode: Hub, Listen: at, EUI64: routerEUI, AckWait: ackWait})
 	waitFor(t, "the client's HELLO", func() bool { return len(hub.Peers()) == 1 })
 	if x := transmit(t, hub, dataFrame(1, DefaultPAN, routerEUI, nodeA, "again"))[0]; x.Status != ieee802154.TxAcked {
 		t.Errorf("%v", x.Status)
@@ -484,7 +485,7 @@ func TestImpair(t *testing.T) {
 			case '2':
 				return false, time.Millisecond, true
 			}
-			return false, 3 * time.Millisecond, false
+			return false, 2 * time.Second, false // which the next frame is not behind, also on a busy machine
 		}
 	})
 	a, b := openClient(t, hub, nodeA, nil), openClient(t, hub, nodeB, nil)
@@ -529,8 +530,8 @@ func TestBroadcastMode(t *testing.T) {
 	}
 	t.Run("unicast pair", func(t *testing.T) {
 		p, q := free(), free()
-		a := open(t, Config{Mode: Broadcast, Listen: at("127.0.0.1", p), Remote: at("127.0.0.1", q), EUI64: nodeA})
-		b := open(t, Config{Mode: Broadcast, Listen: at("127.0.0.1", q), Remote: at("127.0.0.1", p), EUI64: nodeB})
+		a := open(t, Config{Mode: Broadcast, Listen: at("127.0.0.1", p), Remote: at("127.0.0.1", q), EUI64: nodeA, AckWait: ackWait})
+		b := open(t, Config{Mode: Broadcast, Listen: at("127.0.0.1", q), Remote: at("127.0.0.1", p), EUI64: nodeB, AckWait: ackWait})
 		if x := transmit(t, a, dataFrame(1, DefaultPAN, nodeA, nodeB, "hi"))[0]; x.Status != ieee802154.TxAcked {
 			t.Errorf("%v", x.Status)
 		}
@@ -540,7 +541,7 @@ func TestBroadcastMode(t *testing.T) {
 	})
 	t.Run("broadcast", func(t *testing.T) {
 		p := free()
-		a := open(t, Config{Mode: Broadcast, Remote: at("127.255.255.255", p), EUI64: nodeA})
+		a := open(t, Config{Mode: Broadcast, Remote: at("127.255.255.255", p), EUI64: nodeA, AckWait: ackWait})
 		b := open(t, Config{Mode: Broadcast, Remote: at("127.255.255.255", p), EUI64: nodeB})
 		transmit(t, a, dataFrame(1, DefaultPAN, nodeA, nodeB, "hi"))
 		if got := recv(t, b); got != "hi" {
@@ -551,7 +552,7 @@ func TestBroadcastMode(t *testing.T) {
 	})
 	t.Run("multicast", func(t *testing.T) {
 		p := free()
-		c := Config{Mode: Broadcast, Remote: at("239.77.77.77", p), Interface: "lo", EUI64: nodeA}
+		c := Config{Mode: Broadcast, Remote: at("239.77.77.77", p), Interface: "lo", EUI64: nodeA, AckWait: ackWait}
 		a := open(t, c)
 		c.EUI64 = nodeB
 		b := open(t, c)

@@ -34,7 +34,7 @@ func Example() {
 		return
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, path := range []string{"/.well-known/core", "/temperature"} {
 		r, err := c.Get(ctx, path)
