@@ -36,7 +36,7 @@ const (
 	frameSize  = 85 // bytes of its frame without FCS
 	zepHeader  = 32
 	zepPort    = 17754
-	patience   = 2 * time.Second // without progress: the rest is lost
+	patience   = 10 * time.Second // without progress: the rest is lost
 )
 
 // datagram puts a frame without FCS into ZEP.
@@ -288,8 +288,8 @@ func (s *side) goUp(n int, backlog bool) (lost int) {
 	return n - got
 }
 
-// collect receives n datagrams on the air and gives each to f; it returns how many came.
-func (s *side) collect(n int, f func(b []byte)) (got int) {
+// collect receives n datagrams on the air, of those that f is true for; it returns how many came.
+func (s *side) collect(n int, f func(b []byte) bool) (got int) {
 	p := xipv6.NewPacketConn(s.air)
 	for got < n {
 		_ = s.air.SetReadDeadline(time.Now().Add(patience))
@@ -301,13 +301,24 @@ func (s *side) collect(n int, f func(b []byte)) (got int) {
 			s.tb.Fatal(err)
 		}
 		for i := range s.rx[:k] {
-			if f != nil {
-				f(s.rx[i].Buffers[0][:s.rx[i].N])
+			if f == nil || f(s.rx[i].Buffers[0][:s.rx[i].N]) {
+				got++
 			}
 		}
-		got += k
 	}
 	return got
+}
+
+// unicast returns the sequence number and the destination of a frame to one node, which are
+// those of no other frame for a while.
+func unicast(b []byte) (id [9]byte, ok bool) {
+	const offFCF, offDst, modes, extended = 1, 5, 3 << 2, 3 << 2
+	if len(b) < zepHeader+offDst+8 || b[zepHeader+offFCF]&modes != extended {
+		return id, false
+	}
+	id[8] = b[zepHeader+offSeq]
+	copy(id[:8], b[zepHeader+offDst:])
+	return id, true
 }
 
 // acknowledge answers a frame that asks for it.
@@ -328,7 +339,19 @@ func (s *side) goDown(n int, backlog bool) (lost int) {
 	if backlog {
 		s.thaw()
 	}
-	return n - s.collect(n, s.acknowledge)
+	if !s.role.Router {
+		return n - s.collect(n, func(b []byte) bool { s.acknowledge(b); return true })
+	}
+	// The router may send an advertisement meanwhile, or a frame again whose acknowledgment
+	// came late.
+	seen := make(map[[9]byte]bool, n)
+	return n - s.collect(n, func(b []byte) bool {
+		s.acknowledge(b)
+		id, ok := unicast(b)
+		first := ok && !seen[id]
+		seen[id] = true
+		return first
+	})
 }
 
 // meet makes the router know the nodes: which socket they are behind, and those that never
