@@ -91,15 +91,15 @@ func TestRadiosCommand(t *testing.T) {
 	})
 	t.Chdir(filepath.Dir(spinel))
 	commandHas(t, []string{"radios", "--no-noise", "dongle"}, "dongle\n  radio ", "'spinel://"+spinel+"?") // a path that is relative
-	status, out, errs := command(t.Context(), "radios", "/dev/ttyNONE")
+	status, out, _ := command(t.Context(), "radios", "/dev/ttyNONE")
 	if status != exitFailed {
 		t.Errorf("status %d", status)
 	}
 	want(t, out, "/dev/ttyNONE\n  failed ", "not plugged in?", "\nno radio was found\n")
-	if status, _, errs = command(t.Context(), "radios", "--list", "x"); status != exitUsage || !strings.Contains(errs, `unexpected argument "x"`) {
+	if status, _, errs := command(t.Context(), "radios", "--list", "x"); status != exitUsage || !strings.Contains(errs, `unexpected argument "x"`) {
 		t.Errorf("status %d, %s", status, errs)
 	}
-	if status, _, errs = command(t.Context(), "radios", "--list", "--json"); status != exitOK || errs != "" {
+	if status, _, errs := command(t.Context(), "radios", "--list", "--json"); status != exitOK || errs != "" {
 		t.Errorf("status %d, %s", status, errs)
 	}
 }
