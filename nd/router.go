@@ -31,9 +31,10 @@ type Router struct {
 
 	old        []oldPrefix // deprecated, most recent first
 	nodeTimers timerq.Queue[*node]
-	raAt       time.Time // next multicast RA
-	raLast     time.Time // last multicast RA
-	raRepeat   int       // multicast RAs that follow soon
+	raAt       time.Time  // next multicast RA
+	raLast     time.Time  // last multicast RA
+	raRepeat   int        // multicast RAs that follow soon
+	former     netip.Addr // our link-local address of before; invalid: all have been told
 
 	uncommitted []uncommitted // in the order of their tickets
 	committed   uint64        // the last ticket of what is written

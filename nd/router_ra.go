@@ -209,6 +209,12 @@ func (r *Router) advanceRA(now time.Time) {
 		return
 	}
 	r.sendRA(now, allNodes, ipv6.LinkAddr{}, nil)
+	if r.former.IsValid() {
+		r.sendCeased(now)
+		if r.raRepeat == 0 {
+			r.former = netip.Addr{}
+		}
+	}
 	r.raAt, r.raLast = time.Time{}, now
 	switch {
 	case r.raRepeat > 0:
@@ -269,6 +275,14 @@ func (r *Router) sendRA(now time.Time, dst netip.Addr, ll ipv6.LinkAddr, n *node
 		b, _ = c.Capability.AppendBinary(b)
 	}
 	r.send(now, b, c.LinkLocal, dst, hopLimit, ll)
+}
+
+// sendCeased tells all nodes that nobody routes at the link-local address of before. They find
+// the router behind it until then: RFC 6775 section 5.4 has nodes drop what is without SLLAO.
+func (r *Router) sendCeased(now time.Time) {
+	b, _ := RouterAdvertisement{}.AppendBinary(begin(r.buf[:0]))
+	b = AppendLinkAddr(b, OptionSourceLinkAddr, r.cfg.LinkAddr)
+	r.send(now, b, r.former, allNodes, hopLimit, ipv6.LinkAddr{})
 }
 
 // anyOnLink reports whether some node needs the second PIO in a multicast RA.
@@ -333,6 +347,16 @@ func (r *Router) Announce(now time.Time) {
 		at = earliest
 	}
 	r.raAt = earlier(r.raAt, at)
+}
+
+// Moved says which link-local address this router had until it was started with another one:
+// "The router SHOULD multicast a few Router Advertisements from the old link-local address
+// with the Router Lifetime field set to zero" (RFC 4861 section 6.2.8). They follow those that
+// [Router.Announce] causes.
+func (r *Router) Moved(old netip.Addr) {
+	if old.IsLinkLocalUnicast() && old != r.cfg.LinkLocal {
+		r.former = old
+	}
 }
 
 // changed has all nodes told of new information.

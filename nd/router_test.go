@@ -513,6 +513,43 @@ func TestMulticastRA(t *testing.T) {
 	}
 }
 
+// TestMoved has a router start with another link-local address than before: nodes are told that
+// the old one is no router, after they have heard of the new one, and where to find it.
+func TestMoved(t *testing.T) {
+	w := newWorld(t, RouterConfig{Prefix: mesh})
+	old := netip.MustParseAddr("fe80::5e10:0:0:99")
+	w.r.Moved(old)
+	w.run(hour)
+	if len(w.sent) != 0 {
+		t.Fatalf("%d sent though nothing is announced", len(w.sent))
+	}
+	w.r.Announce(w.now)
+	w.run(hour)
+	if len(w.sent) != 2*maxInitialRAs || !w.r.Deadline().IsZero() {
+		t.Fatalf("%d in all, next at %v", len(w.sent), w.r.Deadline())
+	}
+	for i, s := range w.sent {
+		m, err := CheckRouterAdvertisement(s.p)
+		if err != nil || s.p.Dst() != allNodes || m.Options.LinkAddr(OptionSourceLinkAddr, 8) != w.r.cfg.LinkAddr {
+			t.Errorf("number %d to %s, %v", i, s.p.Dst(), err)
+		}
+		if ceased := i%2 == 1; ceased != (s.p.Src() == old) || ceased != (m.RouterLifetime == 0) || !ceased && s.p.Src() != w.r.cfg.LinkLocal {
+			t.Errorf("number %d from %s with the lifetime %d", i, s.p.Src(), m.RouterLifetime)
+		}
+	}
+	w.r.Announce(w.now) // they have been told
+	w.run(hour)
+	if n := len(w.sent); n != 3*maxInitialRAs {
+		t.Errorf("%d in all", n)
+	}
+	for _, a := range []netip.Addr{w.r.cfg.LinkLocal, mesh.Addr(), {}} {
+		w.r.Moved(a)
+		if w.r.former.IsValid() {
+			t.Errorf("%s is taken for the address of before", a)
+		}
+	}
+}
+
 // TestAnnounce has a link go and come often: each burst of advertisements keeps the distance
 // of RFC 4861 section 6.2.6, and ends.
 func TestAnnounce(t *testing.T) {

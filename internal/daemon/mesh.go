@@ -240,6 +240,7 @@ func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix 
 		Name:   m.name,
 	}, m.link, m.link)
 	m.link.SetNeighbors(m.nd)
+	d.tellMove(m, eui64)
 	d.serveDHCP(m)
 
 	recs, err := d.store.Registrations(m.name)

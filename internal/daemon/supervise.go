@@ -73,6 +73,15 @@ func (d *Daemon) watch(ctx context.Context, m *mesh) {
 // lost ends the daemon.
 func (d *Daemon) lost(err error) { d.downOnce.Do(func() { d.down <- err }) }
 
+// tellMove has the nodes told that the router is not at the address of the last time any more.
+func (d *Daemon) tellMove(m *mesh, eui64 uint64) {
+	key := "radio/last/" + m.name
+	if b, ok := d.store.Get(key); ok && len(b) == 8 {
+		m.nd.Moved(ipv6.LinkLocal(ipv6.EUI64(binary.BigEndian.Uint64(b))))
+	}
+	d.store.Put(key, binary.BigEndian.AppendUint64(nil, eui64))
+}
+
 func addressKey(port string) string { return "radio/eui64/" + port }
 
 // ownAddress returns the address that the radio has by itself. One that is away has the
