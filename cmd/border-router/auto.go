@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"border-router/internal/config"
+	"border-router/internal/daemon"
 	"border-router/internal/discover"
 	"border-router/internal/radios"
 )
@@ -25,12 +26,7 @@ func findRadiosIn(ctx context.Context, system discover.System, list []config.Rad
 		if err != nil {
 			return err
 		}
-		f := discover.Finder{Prober: discover.Prober{System: system}, Logger: log, Waiting: waiting}
-		for _, other := range list {
-			if !other.IsAuto() {
-				f.Taken = append(f.Taken, string(other))
-			}
-		}
+		f := discover.Finder{Prober: discover.Prober{System: system}, Logger: log, Waiting: waiting, Taken: others(list, i)}
 		log.Info("looking for a radio")
 		found, err := f.Wait(ctx, query)
 		if err != nil {
@@ -43,4 +39,33 @@ func findRadiosIn(ctx context.Context, system discover.System, list []config.Rad
 		}
 	}
 	return nil
+}
+
+// others returns the URLs of all radios but number i.
+func others(list []config.Radio, i int) (urls []string) {
+	for k, r := range list {
+		if k != i && !r.IsAuto() {
+			urls = append(urls, string(r))
+		}
+	}
+	return urls
+}
+
+// nextRadio finds with f the radio that takes the place of one that was found for "auto" and
+// is gone.
+func nextRadio(f discover.Finder) daemon.NextRadio {
+	return func(ctx context.Context, auto config.Radio, list []config.Radio, i int, down func() bool, waiting func(string)) (next config.Radio, err error) {
+		query, err := radios.AutoQuery(string(auto))
+		if err != nil {
+			return "", err
+		}
+		f := f // a radio has one of its own
+		f.Taken, f.Waiting = others(list, i), waiting
+		found, err := f.Next(ctx, string(list[i]), query, down)
+		if err != nil {
+			return "", err
+		}
+		err = next.UnmarshalText([]byte(found.Radio.URL))
+		return next, err
+	}
 }

@@ -201,6 +201,21 @@ func TestFindRadios(t *testing.T) {
 	}
 }
 
+// TestNextRadio pulls out a dongle that was found, beside one that is named.
+func TestNextRadio(t *testing.T) {
+	other, named := plugIn(t, "--zep", noHub, "--protocol", "slip"), plugIn(t, "--zep", noHub)
+	s := machineWith(t, map[string]string{"ttyACM1": other, "ttyUSB0": named})
+	list := []config.Radio{"spinel:///dev/ttyNONE?baud=460800", "zep://?channel=11", "spinel:///dev/ttyUSB0"}
+	next := nextRadio(discover.Finder{Prober: discover.Prober{System: s}, GoneAfter: time.Millisecond, Settled: time.Millisecond})
+	got, err := next(t.Context(), "auto?channel=15", list, 0, func() bool { return true }, func(string) {})
+	if w := config.Radio("slip://" + s.Root + "/dev/ttyACM1?baud=460800&channel=15"); err != nil || got != w {
+		t.Errorf("%q, want %q, %v", got, w, err)
+	}
+	if _, err := next(t.Context(), "auto?chanel=15", list, 0, nil, nil); err == nil {
+		t.Error("wrong settings were taken")
+	}
+}
+
 func TestCompletePorts(t *testing.T) {
 	s := machineWith(t, map[string]string{"ttyACM0": "/dev/null", "ttyUSB1": "/dev/null"})
 	if got := portCompletions(s, "/dev/ttyA"); len(got) != 1 || got[0] != "/dev/ttyACM0\t" {

@@ -23,8 +23,10 @@ that; each key of the file is a flag. ` + "`border-router config --default`" + `
 every key explained.
 
 --radio auto takes the dongle, or else the radio of the kernel, that is there, and waits for
-one to be plugged in, which status says. Where there are several, it ends and lists their URLs. Settings follow a
-question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
+one to be plugged in, which status says. Where there are several, it ends and lists their URLs.
+A dongle that was taken is followed from port to port; once it has been gone for 10 s and one
+other dongle is there that nobody uses, that takes its place, with the channel, the PAN and the
+prefix of the mesh. Settings follow a question mark: --radio 'auto?channel=15&pan=0xabcd'.`,
 		Example: `  sudo border-router run
   sudo border-router run --radio auto
   sudo border-router run --radio 'spinel:///dev/ttyACM0?channel=15&pan=0xabcd'

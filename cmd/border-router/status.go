@@ -126,6 +126,12 @@ func printStatus(w io.Writer, s api.Status) {
 			if r.Error != "" {
 				fmt.Fprintf(w, "             %s\n", r.Error)
 			}
+			if r.Waiting != "" {
+				fmt.Fprintf(w, "             no other one is taken in its place: %s\n", r.Waiting)
+			}
+			if p := r.Replaced; p != nil {
+				fmt.Fprintf(w, "             replaced %d times, last at %s in place of %s, which was gone\n", r.Replacements, p.At.Format(time.DateTime), p.URL)
+			}
 			if r.Firmware != "" {
 				fmt.Fprintf(w, "             firmware %s\n", r.Firmware)
 			}

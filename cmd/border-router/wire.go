@@ -10,6 +10,7 @@ import (
 	"border-router/internal/api"
 	"border-router/internal/config"
 	"border-router/internal/daemon"
+	"border-router/internal/discover"
 	"border-router/internal/node"
 	"border-router/internal/sim"
 )
@@ -19,6 +20,7 @@ func runRouter(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	return daemon.Run(ctx, c, daemon.Options{
 		Logger: log, Version: api.BuildVersion().Version,
 		FindRadios: func(ctx context.Context, waiting func(string)) error { return findRadios(ctx, c.Radios, log, waiting) },
+		NextRadio:  nextRadio(discover.Finder{Logger: log}),
 	})
 }
 

@@ -130,6 +130,11 @@ type Radio struct {
 	Outages  uint64     `json:"outages"`         // times that the radio went away, this time included; an alert can watch it
 	Downtime float64    `json:"downtime_s"`      // seconds that it was away in all
 	Last     *Outage    `json:"last_outage,omitempty"`
+
+	// Of a radio that was to be found, and is found anew once it is gone.
+	Replacements uint64    `json:"replacements"`       // times that another one took its place; an alert can watch it
+	Replaced     *Replaced `json:"replaced,omitempty"` // the last time
+	Waiting      string    `json:"waiting,omitempty"`  // it is gone: why no other one is taken
 	Layer
 }
 
@@ -138,6 +143,12 @@ type Outage struct {
 	Since   time.Time `json:"since"`
 	Seconds float64   `json:"seconds"` // so far, while it lasts
 	Reason  string    `json:"reason"`  // what it went away of
+}
+
+// A Replaced is a radio whose place another one has taken.
+type Replaced struct {
+	URL string    `json:"url"`
+	At  time.Time `json:"at"`
 }
 
 // A Conflict says that another coordinator within reach uses our PAN identifier.

@@ -405,5 +405,6 @@ func (m *mesh) status() *api.Radio {
 	if l := c.Last; !l.Since.IsZero() {
 		r.Last = &api.Outage{Since: l.Since, Seconds: l.For.Seconds(), Reason: l.Reason}
 	}
+	m.radios.status(r)
 	return r
 }

@@ -36,9 +36,19 @@ type Options struct {
 	// to be found, and waits for them; it says to waiting why, each time that changes.
 	// Requests for the status are answered meanwhile.
 	FindRadios func(ctx context.Context, waiting func(why string)) error
+	// NextRadio, where set, waits until radio i of list, which FindRadios has found for auto,
+	// is gone for good and another one is there to take its place, and returns the URL of
+	// that. down reports that the radio does not work; waiting is told why none is taken.
+	NextRadio NextRadio
 
-	store *state.Store // taken over from the daemon before; nil: that of the configuration
+	// Taken over from the daemon before.
+	store *state.Store         // nil: that of the configuration
+	autos map[int]config.Radio // radios that were found, as they stood in the configuration
+	pasts []*past              // of the meshes
 }
+
+// A NextRadio finds the radio that is to take the place of one that is gone.
+type NextRadio = func(ctx context.Context, auto config.Radio, list []config.Radio, i int, down func() bool, waiting func(why string)) (config.Radio, error)
 
 // An Impair decides the fate of a frame on its way through a ZEP hub.
 type Impair = func(from, to netip.AddrPort, frame []byte) (drop bool, delay time.Duration, duplicate bool)
@@ -67,11 +77,13 @@ type Daemon struct {
 	kernel      *kernelRoutes // of the TUN device; nil without one
 	hostGroups  *groups       // of the TUN device; nil without one
 	relayConn   *net.UDPConn
-	numbers     []int               // of the meshes, by which subnets are given out
-	ula         netip.Prefix        // of this router, a /48
-	own         []netip.Prefix      // of the meshes, where nothing is delegated
-	unreachable []netip.Prefix      // delegated
-	proxied     map[netip.Addr]bool // nodes that we are the ND proxy of; nil: not read yet
+	numbers     []int                // of the meshes, by which subnets are given out
+	autos       map[int]config.Radio // radios that were found, as they stood in the configuration
+	nextRadio   NextRadio            // nil: a radio that was found stays
+	ula         netip.Prefix         // of this router, a /48
+	own         []netip.Prefix       // of the meshes, where nothing is delegated
+	unreachable []netip.Prefix       // delegated
+	proxied     map[netip.Addr]bool  // nodes that we are the ND proxy of; nil: not read yet
 
 	taps   []func(tx bool, p []byte) // of the capture, by port
 	source string                    // of the prefixes: "configured" or "generated"
@@ -106,8 +118,20 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 			return nil, err
 		}
 	}
+	d.autos, d.nextRadio = opt.autos, opt.NextRadio
+	if d.autos == nil {
+		d.autos = map[int]config.Radio{}
+		for i, radio := range cfg.Radios {
+			if radio.IsAuto() {
+				d.autos[i] = radio
+			}
+		}
+	}
 	if err = d.findRadios(ctx, opt.FindRadios); err != nil {
 		return nil, err
+	}
+	for i := range d.autos {
+		cfg.Radios[i] = inherited(d.store, cfg.Radios[i])
 	}
 	d.bus = capture.NewBus(cfg.Capture.Buffer)
 
@@ -157,8 +181,13 @@ func New(ctx context.Context, cfg *config.Config, opt Options) (_ *Daemon, err e
 		}
 	}
 	d.router.HandleUDP(dhcpServerPort, d.handleDHCP)
+	names := portNames(d.store, cfg.Radios, numbers)
 	for i, url := range cfg.Radios {
-		m, err := d.newMesh(ctx, numbers[i], url, subnets[i], abro, opt.Impair)
+		known := new(past)
+		if i < len(opt.pasts) {
+			known = opt.pasts[i]
+		}
+		m, err := d.newMesh(ctx, names[i], known, url, subnets[i], abro, opt.Impair)
 		if err != nil {
 			return nil, err
 		}
@@ -288,6 +317,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		m.pump.Start()
 		running.Go(func() { d.watch(loopCtx, m) })
 	}
+	if d.nextRadio != nil {
+		for i, auto := range d.autos {
+			running.Go(func() { d.follow(loopCtx, i, auto) })
+		}
+	}
 	switch {
 	case d.tun != nil:
 		d.tun.Start(d.loop.PostUplink, d.host.Deliver)
@@ -401,8 +435,8 @@ func (d *Daemon) Prefix(i int) (netip.Prefix, netip.Addr) {
 }
 
 // Run runs a router with this configuration until ctx is done. Where a radio turns out to
-// have another address than before, all of it is built again on that one, with the state
-// kept.
+// have another address than before, or another one has taken its place, all of it is built
+// again on that one, with the state kept.
 func Run(ctx context.Context, cfg *config.Config, opt Options) error {
 	for {
 		d, err := New(ctx, cfg, opt)
@@ -412,10 +446,24 @@ func Run(ctx context.Context, cfg *config.Config, opt Options) error {
 		if cfg.StateDir == "" {
 			opt.store = d.store
 		}
-		if err = d.Run(ctx); !errors.Is(err, errAddress) || ctx.Err() != nil {
+		err = d.Run(ctx)
+		var other *otherRadio
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case errors.As(err, &other):
+			cfg.Radios[other.i] = other.next
+			d.meshes[other.i].radios.add(other.was)
+			d.log.Warn("starting again with another radio in place of the one that is gone", "reason", err)
+		case errors.Is(err, errAddress):
+			d.log.Warn("starting again with the address of the radio; its nodes have to register again", "reason", err)
+		default:
 			return err
 		}
-		d.log.Warn("starting again with the address of the radio; its nodes have to register again", "reason", err)
+		opt.autos, opt.pasts = d.autos, nil
+		for _, m := range d.meshes {
+			opt.pasts = append(opt.pasts, m.past)
+		}
 	}
 }
 

@@ -35,8 +35,8 @@ type mesh struct {
 	link   *router.Link
 	nd     *nd.Router
 	ghc    bool // RFC 7400 is in use
-	health health
-	news   chan struct{} // health has changed
+	*past
+	news chan struct{} // health has changed
 
 	groups   *groups
 	server   *dhcp6.Server // nil: none
@@ -83,11 +83,12 @@ func (m *mesh) peer(ll ipv6.LinkAddr) lowpan.Peer {
 	return p
 }
 
-// newMesh opens radio number n and builds the port on it.
-func (d *Daemon) newMesh(ctx context.Context, n int, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
+// newMesh opens a radio and builds the port of that name on it, with what is known of the
+// radios that it had.
+func (d *Daemon) newMesh(ctx context.Context, name string, known *past, radio config.Radio, prefix netip.Prefix, abro uint32, impair Impair) (_ *mesh, err error) {
 	m := &mesh{
-		name: fmt.Sprintf("%s%d", portName(radio.Scheme()), n), url: string(radio), prefix: prefix,
-		news:  make(chan struct{}, 1),
+		name: name, url: string(radio), prefix: prefix,
+		past: known, news: make(chan struct{}, 1),
 		owner: make(map[netip.Addr]ipv6.LinkAddr), owned: make(map[ipv6.LinkAddr]int),
 	}
 	defer func() {

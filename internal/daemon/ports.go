@@ -21,6 +21,16 @@ type portRecord struct {
 	Mesh   string `json:"mesh"` // kind, PAN and channel
 	Number int    `json:"n"`
 	Used   uint32 `json:"used"` // the start (ABRO version) at which it was there last
+	Heir   *heir  `json:"heir,omitempty"`
+}
+
+// An heir says that the radio has taken the place of another one that was gone: Mesh of the
+// record is that one's.
+type heir struct {
+	Name    string `json:"name"` // of the port
+	Mesh    string `json:"mesh"` // as it is of the radio by itself, with these settings
+	Channel uint8  `json:"channel"`
+	PAN     uint16 `json:"pan"`
 }
 
 const (
@@ -53,18 +63,78 @@ func portMesh(radio config.Radio, pan uint16) string {
 	return fmt.Sprintf("%s/%04x/%s", portName(radio.Scheme()), pan, channel)
 }
 
+// keptPorts reads what is kept of radios.
+func keptPorts(store *state.Store) (kept []portRecord) {
+	if b, ok := store.Get(portsKey); ok && json.Unmarshal(b, &kept) != nil {
+		return nil
+	}
+	return kept
+}
+
+// portNames returns the name of the port of each radio, which numberPorts has given numbers.
+func portNames(store *state.Store, list []config.Radio, numbers []int) []string {
+	kept := keptPorts(store)
+	names := make([]string, len(list))
+	for i, radio := range list {
+		names[i] = fmt.Sprintf("%s%d", portName(radio.Scheme()), numbers[i])
+		for _, p := range kept {
+			if p.Number == numbers[i] && p.Heir != nil {
+				names[i] = p.Heir.Name
+			}
+		}
+	}
+	return names
+}
+
+// withSettings adds the channel and the PAN to a URL that does not say them.
+func withSettings(radio config.Radio, channel uint8, pan uint16) config.Radio {
+	u, err := url.Parse(string(radio))
+	if err != nil {
+		return radio
+	}
+	q := u.Query()
+	for k, v := range map[string]string{"channel": fmt.Sprint(channel), "pan": fmt.Sprintf("0x%04x", pan)} {
+		if !q.Has(k) {
+			q.Set(k, v)
+		}
+	}
+	u.RawQuery = q.Encode()
+	return config.Radio(u.String())
+}
+
+// inherit has the radio next take the place of was, which has this number: its port keeps the
+// name and the subnet, and so the registrations. next says the channel and PAN of the mesh.
+func inherit(store *state.Store, number int, name string, was, next config.Radio, channel uint8, pan uint16) {
+	kept := keptPorts(store)
+	from, to := portID(was), portID(next)
+	mine := func(p portRecord) bool { return p.Number == number && p.ID == from }
+	kept = slices.DeleteFunc(kept, func(p portRecord) bool { return p.ID == to && !mine(p) })
+	if i := slices.IndexFunc(kept, mine); i >= 0 {
+		kept[i].ID = to
+		kept[i].Heir = &heir{Name: name, Mesh: portMesh(next, pan), Channel: channel, PAN: pan}
+	}
+	if b, err := json.Marshal(kept); err == nil {
+		store.Put(portsKey, b)
+	}
+}
+
+// inherited returns the URL of a radio that was found with the settings of the mesh that it
+// has inherited, where it has.
+func inherited(store *state.Store, radio config.Radio) config.Radio {
+	for _, p := range keptPorts(store) {
+		if p.ID == portID(radio) && p.Heir != nil {
+			return withSettings(radio, p.Heir.Channel, p.Heir.PAN)
+		}
+	}
+	return radio
+}
+
 // numberPorts returns the number of each radio, below room, and keeps them. A radio has the
 // number that it had before; a new one that of a radio which is not there and was for the
 // same mesh, such as a dongle in another socket; else the lowest that no radio has had, or,
 // where there is none, that of the one that was away longest.
 func numberPorts(store *state.Store, list []config.Radio, room int, start uint32) ([]int, error) {
-	var kept []portRecord
-	if b, ok := store.Get(portsKey); ok {
-		if json.Unmarshal(b, &kept) != nil {
-			kept = nil
-		}
-	}
-	kept = slices.DeleteFunc(kept, func(p portRecord) bool { return p.Number < 0 || p.Number >= room })
+	kept := slices.DeleteFunc(keptPorts(store), func(p portRecord) bool { return p.Number < 0 || p.Number >= room })
 	want := make([]portRecord, len(list))
 	for i, radio := range list {
 		u, err := radios.Parse(string(radio))
@@ -80,6 +150,9 @@ func numberPorts(store *state.Store, list []config.Radio, room int, start uint32
 			}
 			if k := slices.IndexFunc(kept, func(have portRecord) bool { return same(&have, &want[i]) }); k >= 0 {
 				want[i].Number = kept[k].Number
+				if h := kept[k].Heir; h != nil && kept[k].ID == want[i].ID && h.Mesh == want[i].Mesh {
+					want[i].Heir, want[i].Mesh = h, kept[k].Mesh
+				}
 				kept = slices.Delete(kept, k, k+1)
 			}
 		}

@@ -71,3 +71,72 @@ func TestNumberPorts(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// TestInherit has a radio take the place of another one, and starts routers after that.
+func TestInherit(t *testing.T) {
+	const (
+		beside config.Radio = "zep://127.0.0.1:0?pan=0x0005"
+		old    config.Radio = "spinel:///dev/ttyACM0?baud=460800"
+		found  config.Radio = "slip:///dev/ttyUSB0?baud=460800" // as it is found, of Contiki's PAN
+		heir   config.Radio = "slip:///dev/ttyUSB0?baud=460800&channel=20&pan=0x0023"
+	)
+	if got := withSettings(found, 20, 0x23); got != heir {
+		t.Errorf("%s, want %s", got, heir)
+	}
+	if got := withSettings(heir, 11, 1); got != heir {
+		t.Errorf("%s, want %s", got, heir)
+	}
+	type start struct {
+		radio  config.Radio
+		number int
+		name   string
+	}
+	for _, x := range []struct {
+		name   string
+		starts []start
+	}{
+		{"the heir", []start{{heir, 1, "spinel1"}, {heir, 1, "spinel1"}}},
+		{"the old one again", []start{{old, 1, "spinel1"}, {heir, 2, "slip2"}}},
+		{"for another mesh", []start{{found, 1, "slip1"}, {heir, 1, "slip1"}}},
+		{"with other settings", []start{{"slip:///dev/ttyUSB0?channel=20&pan=0x0023&retries=5", 1, "spinel1"}}},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			store := state.OpenMemory()
+			// The heir had been another port of this router.
+			for _, list := range [][]config.Radio{{beside, old}, {beside, old, found}} {
+				if _, err := numberPorts(store, list, 4, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			inherit(store, 1, "spinel1", old, heir, 20, 0x23)
+			if got := inherited(store, found); got != heir {
+				t.Errorf("found again: %s, want %s", got, heir)
+			}
+			if got := inherited(store, old); got != old {
+				t.Errorf("the old one: %s", got)
+			}
+			for i, s := range x.starts {
+				list := []config.Radio{s.radio, beside}
+				got, err := numberPorts(store, list, 4, uint32(i+1))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if names := portNames(store, list, got); got[0] != s.number || names[0] != s.name || names[1] != "zep0" {
+					t.Errorf("start %d: %v %q, want %d %s", i, got, names, s.number, s.name)
+				}
+			}
+		})
+	}
+}
+
+// TestStartable: a radio with an address of its own cannot take over where frame counters
+// would be forgotten; the router would end of it.
+func TestStartable(t *testing.T) {
+	d := &Daemon{cfg: config.Default(), store: state.OpenMemory()}
+	d.cfg.Security.Key = config.NewKey([16]byte{1})
+	for radio, ok := range map[config.Radio]bool{"spinel:///dev/ttyACM0": true, "slip:///dev/ttyACM0": false, "usb://": false} {
+		if err := d.startable("spinel0", radio); (err == nil) != ok {
+			t.Errorf("%s: %v", radio, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"slices"
@@ -63,8 +64,14 @@ type Finder struct {
 	Prober Prober
 	Taken  []string     // URLs of radios that are not to be found
 	Logger *slog.Logger // nil discards
-	// Waiting, where set, is told why [Finder.Wait] has found none, each time that changes.
+	// Waiting, where set, is told why [Finder.Wait] or [Finder.Next] has found none, each time
+	// that changes; empty: it is not waited for any more.
 	Waiting func(why string)
+	// For [Finder.Next]: how long a radio must have been gone, and how long the ports must
+	// have been there among which another one is looked for. 0: 10 s and 3 s.
+	GoneAfter, Settled time.Duration
+
+	tick time.Duration // tests; 0: watchTick
 
 	silent map[portID]int
 }
@@ -80,11 +87,16 @@ type portID struct {
 // [*SeveralError] where there are several; where there is none, the results say of each port
 // why it is not one. A serial radio goes before one of the kernel.
 func (f *Finder) Find(ctx context.Context, query string) (found *Result, all []Result, err error) {
+	return f.find(ctx, query, func(string) bool { return false })
+}
+
+// find leaves those out, paths of ports and names of interfaces, for which leave says so.
+func (f *Finder) find(ctx context.Context, query string, leave func(name string) bool) (found *Result, all []Result, err error) {
 	if f.silent == nil {
 		f.silent = map[portID]int{}
 	}
 	var serials, kernels []Result
-	for _, r := range f.look(ctx) {
+	for _, r := range f.look(ctx, leave) {
 		all = append(all, r)
 		switch {
 		case r.State != StateRadio:
@@ -113,12 +125,12 @@ func (f *Finder) Find(ctx context.Context, query string) (found *Result, all []R
 	return nil, all, &SeveralError{radios}
 }
 
-// look probes what is not taken and has not been silent too often.
-func (f *Finder) look(ctx context.Context) []Result {
+// look probes what is not taken, is not to be left out and has not been silent too often.
+func (f *Finder) look(ctx context.Context, leave func(name string) bool) []Result {
 	taken := map[string]bool{}
 	for _, t := range f.Taken {
 		if u, err := url.Parse(t); err == nil {
-			taken[f.Prober.System.port(u.Path).Path] = true
+			taken[f.Prober.System.port(f.local(u.Path)).Path] = true
 			if u.Scheme == string(WPAN) {
 				taken[u.Host] = true
 			}
@@ -126,13 +138,15 @@ func (f *Finder) look(ctx context.Context) []Result {
 	}
 	results := make(chan Result)
 	n := 0
+	there := map[portID]bool{}
 	for _, port := range f.Prober.System.Ports() {
-		if taken[port.Path] {
+		id := f.id(port.Path)
+		there[id] = true
+		if taken[port.Path] || leave(port.Path) {
 			continue
 		}
 		n++
 		go func() {
-			id := f.id(port.Path)
 			if f.silent[id] >= maxSilent {
 				results <- Result{Target: port.Path, Port: &port, State: StateSilent, Detail: "no radio firmware answered; not asked again until it is plugged in anew"}
 				return
@@ -141,7 +155,7 @@ func (f *Finder) look(ctx context.Context) []Result {
 		}()
 	}
 	for _, name := range f.Prober.System.Interfaces() {
-		if taken[name] {
+		if taken[name] || leave(name) {
 			continue
 		}
 		n++
@@ -156,6 +170,7 @@ func (f *Finder) look(ctx context.Context) []Result {
 			f.silent[f.id(r.Port.Path)]++
 		}
 	}
+	maps.DeleteFunc(f.silent, func(id portID, _ int) bool { return !there[id] })
 	slices.SortFunc(out, func(a, b Result) int { return strings.Compare(a.Target, b.Target) })
 	return out
 }

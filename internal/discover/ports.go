@@ -154,7 +154,7 @@ func (s System) port(path string) Port {
 		return Port{Path: path}
 	}
 	for _, p := range s.Ports() {
-		if s.path(p.Path) == real {
+		if to, err := filepath.EvalSymlinks(s.path(p.Path)); err == nil && to == real {
 			return p
 		}
 	}
