@@ -38,8 +38,12 @@ func (d *Daemon) newGroups(l *router.Link, source netip.Addr) *groups {
 			cfg.QueryInterval = -1
 		}
 	}
+	own := mld.Limits{}
+	if l.Kind() == router.LAN && d.cfg.LAN.NDProxy {
+		own.Groups = maxSolicited + 256 // beside those that nodes listen to
+	}
 	g := &groups{
-		listener: mld.NewListener(mld.ListenerConfig{Source: source, MTU: l.MTU(), Rand: seeded(), Logger: d.log, Name: l.Name()}, l),
+		listener: mld.NewListener(mld.ListenerConfig{Source: source, MTU: l.MTU(), Limits: own, Rand: seeded(), Logger: d.log, Name: l.Name()}, l),
 		served:   mesh,
 	}
 	cfg.Listener = g.listener

@@ -43,6 +43,7 @@ type lan struct {
 	sought []netip.Addr             // of the mesh, after a restart
 	seekAt time.Time                // when that goes on; zero: not
 	taken  map[netip.Addr]time.Time // by stations of the LAN, when nodes wanted them
+	asked  map[netip.Addr]bool      // of the mesh, whose solicited-node groups we listen to
 
 	dhcp *dhcpClient // nil: nothing is asked for
 
@@ -62,7 +63,7 @@ func (d *Daemon) newLAN() error {
 	l := &lan{
 		d: d, control: !u.Ethernet(),
 		addrs: map[netip.Addr]nd.LANAddress{}, onLink: map[netip.Prefix]bool{}, routes: map[netip.Prefix]nd.LANRoute{}, joined: map[netip.Addr]bool{},
-		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst}, taken: map[netip.Addr]time.Time{},
+		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst}, taken: map[netip.Addr]time.Time{}, asked: map[netip.Addr]bool{},
 	}
 	cfg := ethernet.Config{Name: u.Name, TAP: u.Kind == config.UplinkTAP, Bridge: u.Bridge, MAC: u.MAC, MTU: u.MTU, Proxy: c.LAN.NDProxy, Logger: d.log}
 	if l.control {

@@ -8,6 +8,7 @@ import (
 	"border-router/dhcp6"
 	"border-router/internal/config"
 	"border-router/ipv6"
+	"border-router/nd"
 	"border-router/router"
 )
 
@@ -132,6 +133,10 @@ func (m *mesh) dropRetired(d *Daemon, i int) {
 	}
 	if d.cfg.LAN.NDProxy && !m.has(r.prefix.Addr()) {
 		d.dropProxied(m, r.prefix)
+		if d.lan != nil {
+			d.lan.port.LeaveGroup(nd.SolicitedNode(r.addr))
+			d.lan.unproxied(r.addr)
+		}
 	}
 }
 

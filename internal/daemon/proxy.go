@@ -94,7 +94,20 @@ func (d *Daemon) check(now time.Time, m *mesh, addr netip.Addr) bool {
 	if rt, ok := d.router.FIB().Exact(netip.PrefixFrom(addr, 128)); ok && rt.Kind == router.RouteHost && rt.Port == m.link.Index() {
 		return l.nd.Checking(addr)
 	}
+	l.solicited(now, addr)
 	return l.nd.ProxyAdd(now, addr, true) == nil
+}
+
+// maxSolicited bounds the solicited-node groups of nodes that are reported.
+const maxSolicited = 2048
+
+// solicited has solicitations for a node come here, through switches that know who listens:
+// "the 6BBR MUST join the SNMA group corresponding to a Registered Address as soon as it
+// creates a Binding for that address" (RFC 8929 section 6). The port itself takes all in.
+func (l *lan) solicited(now time.Time, addr netip.Addr) {
+	if !l.asked[addr] && len(l.asked) < maxSolicited && l.groups.listener.Join(now, nd.SolicitedNode(addr)) == nil {
+		l.asked[addr] = true
+	}
 }
 
 // unproxied ends what check or linked began, unless addr is in use again by then.
@@ -102,19 +115,29 @@ func (l *lan) unproxied(addr netip.Addr) {
 	l.later = append(l.later, func(now time.Time) {
 		if l.nd != nil && !slices.ContainsFunc(l.d.meshes, func(m *mesh) bool { return m.nd.Knows(addr) }) {
 			l.nd.ProxyRemove(now, addr)
+			if l.asked[addr] {
+				delete(l.asked, addr)
+				l.groups.listener.Leave(now, nd.SolicitedNode(addr))
+			}
 		}
 	})
 }
 
 // restored gives the LAN back what was known of the mesh before it could be told.
 func (l *lan) restored(now time.Time, m *mesh) {
-	l.proxyOwn(now, m)
-	for _, n := range m.nd.Snapshot() {
-		if !n.LinkAddr.IsZero() && m.has(n.Addr) {
-			l.d.proxyRoute(m, n.Addr)
+	l.groups.listener.Batch(now, func() {
+		l.proxyOwn(now, m)
+		for _, n := range m.nd.Snapshot() {
+			if !m.has(n.Addr) || !m.nd.Knows(n.Addr) {
+				continue
+			}
+			l.solicited(now, n.Addr)
+			if !n.LinkAddr.IsZero() {
+				l.d.proxyRoute(m, n.Addr)
+			}
 			_ = l.nd.ProxyAdd(now, n.Addr, false)
 		}
-	}
+	})
 	l.seekKept(now, m)
 }
 
@@ -224,6 +247,7 @@ func (l *lan) followPrefix(now time.Time) {
 // proxyOwn has the LAN know our own address in the mesh.
 func (l *lan) proxyOwn(now time.Time, m *mesh) {
 	if m.addr.IsValid() {
+		l.solicited(now, m.addr)
 		_ = l.nd.ProxyAdd(now, m.addr, false)
 		l.port.JoinGroup(nd.SolicitedNode(m.addr))
 	}
@@ -281,6 +305,7 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 			if l.nd == nil {
 				return
 			}
+			l.solicited(now, addr)
 			if err := l.nd.ProxyAdd(now, addr, true); err != nil {
 				d.log.Debug("address not checked on the LAN", "addr", addr, "reason", err)
 			}

@@ -3,12 +3,14 @@ package daemon
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
 	"border-router/internal/ethernet"
 	"border-router/internal/state"
 	"border-router/ipv6"
+	"border-router/mld"
 	"border-router/nd"
 )
 
@@ -120,6 +122,10 @@ func TestProxyTentative(t *testing.T) {
 			advance(100 * time.Millisecond)
 			if tt.resumed {
 				advance(time.Second)
+			}
+			listens := slices.ContainsFunc(l.groups.listener.Snapshot().Groups, func(g mld.MembershipStatus) bool { return g.Group == nd.SolicitedNode(node) })
+			if listens == tt.dup {
+				t.Errorf("listens to its solicitations: %v", listens)
 			}
 			_, routed := d.router.FIB().Exact(netip.PrefixFrom(node, 128))
 			switch {
