@@ -128,9 +128,10 @@ type RouterConfig struct {
 	Check func(now time.Time, addr netip.Addr, aro Registration) bool
 
 	// Taken, where set, reports whether a node on another link with the prefix of the mesh was
-	// found to have addr (RFC 8929 section 9.1): registrations of it are refused, and it is
-	// defended against nodes that do not register.
-	Taken func(addr netip.Addr) bool
+	// found to have addr (RFC 8929 section 9.1) that is not known to be owner, which is zero
+	// for who does not register: registrations of it are refused, and it is defended against
+	// nodes that do not register.
+	Taken func(addr netip.Addr, owner ROVR) bool
 
 	// PeriodicRA sends unsolicited multicast RAs as RFC 4861 section 6.2.4 says. Without
 	// it, nodes that do not register are sent unicast RAs before what they know runs out.

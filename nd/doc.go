@@ -40,7 +40,12 @@
 // when a router with a usable prefix comes, of two stub routers the lower prefix stays, and
 // it comes back when no router that answers has advertised one for ten minutes. With a
 // [Proxy] it answers for addresses of the mesh inside the link's own prefix, and checks a
-// new one for duplicates on the link first (RFC 4389, RFC 8929).
+// new one for duplicates on the link first (RFC 4389, RFC 8929): a registration is tentative
+// until then, and the Router answers the node when it is over. With a [Registrar] what is said
+// of a registered address carries its EARO, by which a node that goes to another backbone
+// router is told from a duplicate. The state Stale of RFC 8929 section 9.3 is not kept:
+// where an address whose registration has run out is asked for, [Router.Seek] asks the mesh
+// before anything is answered, and it is defended against nobody.
 //
 // With [LANConfig.RouterOnly] the interface is the kernel's: addresses and packets are not
 // touched, only the router side and the proxy work.
@@ -53,9 +58,8 @@
 //
 // Address Protected ND (RFC 8928), Secure ND (RFC 3971; the nonce is accepted), redirects in
 // a mesh (counted and dropped; a LAN sends them, and follows them where it does not route),
-// the registrations of other backbone routers (the EARO of RFC 8929 section 9: who registers
-// is known by the mesh side alone), temporary addresses (RFC 8981), and a Router that is
-// itself a 6LR and sends DARs.
+// primary and secondary backbone routers (RFC 8929 section 3.5), temporary addresses (RFC
+// 8981), and a Router that is itself a 6LR and sends DARs.
 //
 // RFCs: 4191 (route information), 4389 (proxy), 4861, 4862, 4944 section 8 (link-layer address options),
 // 6085 (multicast in a unicast frame), 6583 (scans), 6775, 6980 (no fragments), 7048

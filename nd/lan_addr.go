@@ -170,13 +170,13 @@ func (l *LAN) sendDAD(now time.Time, a *lanAddr) {
 	a.nonces[a.probes%len(a.nonces)] = nonce
 	a.probes++
 	a.at = now.Add(l.params.RetransTimer)
-	l.sendCheck(now, a.addr, nonce)
+	l.sendCheck(now, a.addr, nonce, nil)
 }
 
-// sendCheck sends a solicitation for duplicate address detection, with a nonce by which it
-// is known again (RFC 7527 section 4.1).
-func (l *LAN) sendCheck(now time.Time, target netip.Addr, nonce [6]byte) {
-	b, _ := NeighborSolicitation{Target: target}.AppendBinary(begin(l.buf[:0]))
+// sendCheck sends a solicitation for duplicate address detection with opts, and a nonce by
+// which it is known again (RFC 7527 section 4.1).
+func (l *LAN) sendCheck(now time.Time, target netip.Addr, nonce [6]byte, opts Options) {
+	b, _ := NeighborSolicitation{Target: target, Options: opts}.AppendBinary(begin(l.buf[:0]))
 	b = append(append(b, OptionNonce, 1), nonce[:]...)
 	l.send(now, b, unspecified, SolicitedNode(target), ipv6.LinkAddr{})
 }

@@ -35,9 +35,12 @@ type LANEvents interface {
 	ParametersChanged(now time.Time, p LANParameters)
 	// AdvertisedChanged: [LAN.Advertised] is to be kept over a restart.
 	AdvertisedChanged(now time.Time)
-	// ProxyChecked: the duplicate address detection that [LAN.ProxyAdd] began is over.
-	// Where addr is not unique, ll is the node on the LAN that has it, zero where not known.
-	ProxyChecked(now time.Time, addr netip.Addr, unique bool, ll ipv6.LinkAddr)
+	// ProxyChecked: the duplicate address detection that [LAN.ProxyAdd] or [LAN.ProxyRegister]
+	// began is over; addr is unique (StatusSuccess), or the node on the LAN at ll, zero where
+	// not known, has it (StatusDuplicate), or another backbone router has a fresher
+	// registration (StatusMoved, and StatusRemoved where that comes later). owner is the one
+	// of such a router, zero of other nodes.
+	ProxyChecked(now time.Time, addr netip.Addr, s Status, ll ipv6.LinkAddr, owner ROVR)
 	// Conflict: the node at ll claims addr, which is ours or which we proxy for.
 	Conflict(now time.Time, addr netip.Addr, ll ipv6.LinkAddr)
 }

@@ -28,15 +28,15 @@ func (onLAN) AddressChanged(_ time.Time, a nd.LANAddress) { fmt.Println("address
 func (onLAN) OnLinkChanged(_ time.Time, p netip.Prefix, on bool) {
 	fmt.Println("on-link", p, on)
 }
-func (onLAN) RouteChanged(_ time.Time, r nd.LANRoute)                 { fmt.Println("route", r.Prefix, r.NextHop) }
-func (onLAN) DNSChanged(time.Time, []netip.Addr, []string)            {}
-func (onLAN) NAT64Changed(time.Time, []netip.Prefix)                  {}
-func (onLAN) ParametersChanged(time.Time, nd.LANParameters)           {}
-func (onLAN) AdvertisedChanged(time.Time)                             {}
-func (onLAN) Conflict(time.Time, netip.Addr, ipv6.LinkAddr)           {}
-func (onLAN) ProxyChecked(time.Time, netip.Addr, bool, ipv6.LinkAddr) {}
-func (onLAN) Resolved(time.Time, ipv6.Packet, int, ipv6.LinkAddr)     {}
-func (onLAN) Unresolved(time.Time, ipv6.Packet, int, error)           {}
+func (onLAN) RouteChanged(_ time.Time, r nd.LANRoute)                               { fmt.Println("route", r.Prefix, r.NextHop) }
+func (onLAN) DNSChanged(time.Time, []netip.Addr, []string)                          {}
+func (onLAN) NAT64Changed(time.Time, []netip.Prefix)                                {}
+func (onLAN) ParametersChanged(time.Time, nd.LANParameters)                         {}
+func (onLAN) AdvertisedChanged(time.Time)                                           {}
+func (onLAN) Conflict(time.Time, netip.Addr, ipv6.LinkAddr)                         {}
+func (onLAN) ProxyChecked(time.Time, netip.Addr, nd.Status, ipv6.LinkAddr, nd.ROVR) {}
+func (onLAN) Resolved(time.Time, ipv6.Packet, int, ipv6.LinkAddr)                   {}
+func (onLAN) Unresolved(time.Time, ipv6.Packet, int, error)                         {}
 
 // A border router on a LAN where nobody advertises a prefix: it announces the route to the
 // mesh at once, and a prefix as soon as nobody has answered.

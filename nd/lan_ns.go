@@ -117,7 +117,7 @@ func (l *LAN) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 			return DropNotOurs // not before it is known to be unique
 		}
 		// Without the O flag: an answer of the node itself prevails (RFC 4861 section 7.2.8).
-		na.Override = false
+		na.Override, na.Options = false, l.earo(msg.Target, StatusSuccess)
 		from = l.source()
 	default:
 		// "MUST be silently discarded", so nothing is learnt of it either. One that is
@@ -207,16 +207,9 @@ func (l *LAN) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta, ow
 		if len(nonce) == minNonceBytes && bytes.Equal(nonce, c.nonce[:]) {
 			return DropSource
 		}
-		l.checked(now, c, false, m.LinkSrc)
-		return DropConflict
+		fallthrough
 	case own == nil && l.proxied(msg.Target):
-		src := l.source()
-		if !src.IsValid() {
-			return DropNotOurs
-		}
-		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Target: msg.Target}, src, allNodes, ipv6.LinkAddr{})
-		l.conflict(now, msg.Target, m.LinkSrc)
-		return DropConflict
+		return l.claimed(now, msg.Target, msg.Options, true, m.LinkSrc, allNodes, ipv6.LinkAddr{})
 	}
 	return nil // nobody here minds
 }
@@ -249,13 +242,8 @@ func (l *LAN) handleNA(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 	if slices.Contains(l.anycast, msg.Target) {
 		return DropUnsolicited // others have it as well
 	}
-	if c := l.checks[msg.Target]; c != nil {
-		l.checked(now, c, false, claimant)
-		return DropConflict
-	}
-	if l.proxied(msg.Target) {
-		l.conflict(now, msg.Target, claimant)
-		return DropConflict
+	if l.checks[msg.Target] != nil || l.proxied(msg.Target) {
+		return l.claimed(now, msg.Target, msg.Options, false, claimant, p.Src(), m.LinkSrc)
 	}
 	if tll.IsGroup() || tll == l.cfg.LinkAddr && !tll.IsZero() {
 		return DropTarget

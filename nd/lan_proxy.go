@@ -12,7 +12,8 @@ import (
 type lanCheck struct {
 	addr  netip.Addr
 	nonce [6]byte
-	at    time.Time // end
+	aro   Registration // as it came; without a ROVR there is none
+	at    time.Time    // end
 	done  bool
 }
 
@@ -24,6 +25,16 @@ func (l *LAN) proxied(a netip.Addr) bool { return l.cfg.Proxy != nil && l.cfg.Pr
 // check, as for what was registered before a restart or moved within the mesh, the link is
 // told of addr at once. [DropTableFull] comes back while too many checks are under way.
 func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
+	return l.proxyAdd(now, addr, check, Registration{})
+}
+
+// ProxyRegister is ProxyAdd with a check for an address that is being registered: "the EARO
+// from the registration MUST be placed unchanged in the NS(DAD) message" (RFC 8929 section 9).
+func (l *LAN) ProxyRegister(now time.Time, addr netip.Addr, aro Registration) error {
+	return l.proxyAdd(now, addr, true, aro)
+}
+
+func (l *LAN) proxyAdd(now time.Time, addr netip.Addr, check bool, aro Registration) error {
 	l.now, addr = now, addr.WithZone("")
 	switch {
 	case !l.up:
@@ -42,7 +53,7 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 		// It is known already that a node on the link has it: RFC 4862 would find no other.
 		l.cache.probe(now, e)
 	}
-	c := &lanCheck{addr: addr, nonce: newNonce(), at: now.Add(tentativeDuration)}
+	c := &lanCheck{addr: addr, nonce: newNonce(), aro: aro, at: now.Add(tentativeDuration)}
 	l.checks[addr] = c
 	i, _ := slices.BinarySearchFunc(l.checkQueue, c.at, func(c *lanCheck, t time.Time) int {
 		if c.at.After(t) {
@@ -52,7 +63,11 @@ func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 	})
 	l.checkQueue = slices.Insert(l.checkQueue, i, c)
 	l.dirty = true
-	l.sendCheck(now, addr, c.nonce)
+	var opts Options
+	if aro.ROVR.Len() > 0 {
+		opts, _ = aro.AppendBinary(nil)
+	}
+	l.sendCheck(now, addr, c.nonce, opts)
 	l.settle(now)
 	return nil
 }
@@ -78,19 +93,20 @@ func (l *LAN) forgetCheck(c *lanCheck) {
 	l.dirty = true
 }
 
-func (l *LAN) checked(now time.Time, c *lanCheck, unique bool, ll ipv6.LinkAddr) {
+func (l *LAN) checked(now time.Time, c *lanCheck, s Status, ll ipv6.LinkAddr, owner ROVR) {
 	l.forgetCheck(c)
-	if unique {
+	switch s {
+	case StatusSuccess:
 		l.announce(now, c.addr)
-	} else {
+	case StatusDuplicate:
 		l.stats.Conflicts++
 	}
-	l.ev.ProxyChecked(now, c.addr, unique, ll)
+	l.ev.ProxyChecked(now, c.addr, s, ll, owner)
 }
 
 func (l *LAN) advanceChecks(now time.Time) {
 	for len(l.checkQueue) > 0 && !l.checkQueue[0].at.After(now) {
-		l.checked(now, l.checkQueue[0], true, ipv6.LinkAddr{})
+		l.checked(now, l.checkQueue[0], StatusSuccess, ipv6.LinkAddr{}, ROVR{})
 	}
 }
 
@@ -102,12 +118,13 @@ func (l *LAN) stopChecks(now time.Time) {
 
 // announce tells the link that addr is reached by us. It has just been found unique, or was
 // ours before; no node of a mesh can be on the link as well, so the O flag takes it at once
-// from the router it was behind until now (RFC 8929 sections 6 and 7).
+// from the router it was behind until now (RFC 8929 sections 6 and 7). That is the answer to
+// those, too, who have asked for it meanwhile (section 9.1).
 func (l *LAN) announce(now time.Time, addr netip.Addr) {
 	if e := l.cache.lookup(addr); e != nil && !e.listed {
 		l.cache.remove(now, e, DropConflict)
 	}
 	if src := l.source(); src.IsValid() {
-		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Override: true, Target: addr}, src, allNodes, ipv6.LinkAddr{})
+		l.sendNA(now, NeighborAdvertisement{Router: l.isRouter(), Override: true, Target: addr, Options: l.earo(addr, StatusSuccess)}, src, allNodes, ipv6.LinkAddr{})
 	}
 }

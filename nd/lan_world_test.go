@@ -58,6 +58,8 @@ type lanNode struct {
 	params   LANParameters
 	persist  int
 	checked  map[netip.Addr]bool
+	outcome  Status // of the last check
+	owner    ROVR
 	conflict []netip.Addr
 	eventLog
 }
@@ -100,8 +102,9 @@ func (n *lanNode) AdvertisedChanged(time.Time)                    { n.persist++ 
 func (n *lanNode) Conflict(_ time.Time, a netip.Addr, _ ipv6.LinkAddr) {
 	n.conflict = append(n.conflict, a)
 }
-func (n *lanNode) ProxyChecked(_ time.Time, a netip.Addr, ok bool, _ ipv6.LinkAddr) {
-	n.checked[a] = ok
+func (n *lanNode) ProxyChecked(_ time.Time, a netip.Addr, s Status, _ ipv6.LinkAddr, owner ROVR) {
+	n.checked[a] = s == StatusSuccess
+	n.outcome, n.owner = s, owner
 }
 
 func (n *lanNode) SendPacket(now time.Time, p ipv6.Packet, dst ipv6.LinkAddr) {

@@ -181,7 +181,7 @@ func (r *Router) heardNew(now time.Time, src netip.Addr, m ipv6.Meta, e *entry) 
 		}
 		return
 	}
-	if m.LinkSrc.IsZero() || m.LinkSrc == ipv6.BroadcastShort || !isUnicast(src) || iid(src) == 0 || r.isOurs(src) || !r.onLink(src) || r.taken(src) {
+	if m.LinkSrc.IsZero() || m.LinkSrc == ipv6.BroadcastShort || !isUnicast(src) || iid(src) == 0 || r.isOurs(src) || !r.onLink(src) || r.taken(src, ROVR{}) {
 		return
 	}
 	if e != nil && e.state != stateStale && e.state != stateIncomplete && e.state != stateUnreachable {

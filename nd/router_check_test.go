@@ -368,7 +368,7 @@ func TestCheckJoin(t *testing.T) {
 		var w *world
 		var found netip.Addr
 		cfg.LinkAddr = ipv6.EUI64(checkNode)
-		rc := RouterConfig{Prefix: mesh, Taken: func(a netip.Addr) bool { return a == found }}
+		rc := RouterConfig{Prefix: mesh, Taken: func(a netip.Addr, _ ROVR) bool { return a == found }}
 		var end func()
 		var at time.Time
 		rc.Check = func(now time.Time, a netip.Addr, _ Registration) bool {
@@ -443,4 +443,38 @@ func TestCheckJoin(t *testing.T) {
 	if d, _ := join(true, true, HostConfig{Classic: true}); d != 0 {
 		t.Error("a host of RFC 4861 has the address of another")
 	}
+}
+
+// TestRevokeRemoved: a node that has registered with another router of the other link is told
+// where it counts (RFC 8929 section 9.2); RFC 6775 has no status for it.
+func TestRevokeRemoved(t *testing.T) {
+	for name, want := range map[string][]string{"ARO": {}, "EARO": {"removed 0 1"}, "DAR": {}} {
+		c := newCheckWorld(t, false)
+		a := checkForms[name](c, checkNode, 1, 10)
+		c.r.Checked(c.now, a)
+		c.sent = nil
+		if !c.r.Revoke(c.now, a, StatusRemoved) {
+			t.Error(name, "not registered")
+		}
+		c.told(want...)
+		c.registered(a, "")
+	}
+	// Nor is anybody told of what was only learnt.
+	c := newCheckWorld(t, false)
+	c.r.Heard(c.now, addr("fd00:1::7"), ipv6.Meta{LinkSrc: ipv6.EUI64(checkNode)})
+	if c.r.Revoke(c.now, addr("fd00:1::7"), StatusRemoved) || !c.r.Knows(addr("fd00:1::7")) {
+		t.Error("forgotten")
+	}
+}
+
+// TestTakenByItself: an address that its owner has registered with another router of the other
+// link is refused to everybody else alone.
+func TestTakenByItself(t *testing.T) {
+	owner, _ := ROVRFrom(eui(checkNode))
+	w := newWorld(t, RouterConfig{Prefix: mesh, Addrs: []netip.Addr{addr("fd00:1::1")}, Taken: func(_ netip.Addr, o ROVR) bool { return o != owner }})
+	c := &checkWorld{world: w}
+	checkForms["ARO"](c, checkOther, 0, 10)
+	c.told("duplicate address 10 0")
+	checkForms["ARO"](c, checkNode, 0, 10)
+	c.told("success 10 0")
 }

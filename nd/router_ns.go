@@ -69,7 +69,7 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropSourceOption
 	}
 	if !sll.IsZero() {
-		if e := r.lookup(src); (e == nil || e.state != stateRegistered) && r.taken(src) {
+		if e := r.lookup(src); (e == nil || e.state != stateRegistered) && r.taken(src, ROVR{}) {
 			r.conflict(now, src, sll)
 			return DropConflict
 		}
@@ -150,7 +150,7 @@ func (r *Router) handleDAD(now time.Time, msg NeighborSolicitation, m ipv6.Meta)
 	na := NeighborAdvertisement{Router: true, Override: true, Target: msg.Target}
 	if !r.isOurs(msg.Target) {
 		e := r.lookup(msg.Target)
-		if (e == nil || e.state != stateRegistered) && r.taken(msg.Target) {
+		if (e == nil || e.state != stateRegistered) && r.taken(msg.Target, ROVR{}) {
 			r.conflict(now, msg.Target, m.LinkSrc)
 			r.defend(now, msg.Target, m.LinkSrc)
 			return nil

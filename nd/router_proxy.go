@@ -17,7 +17,7 @@ import (
 // found to have it, or it is being asked for already, or too many others are.
 func (r *Router) Seek(now time.Time, addr netip.Addr) {
 	r.now = now
-	if r.lookup(addr) != nil || !r.onLink(addr) || addr.IsLinkLocalUnicast() || iid(addr) == 0 || r.taken(addr) || 2*r.incomplete >= r.limits.Incomplete {
+	if r.lookup(addr) != nil || !r.onLink(addr) || addr.IsLinkLocalUnicast() || iid(addr) == 0 || r.taken(addr, ROVR{}) || 2*r.incomplete >= r.limits.Incomplete {
 		return
 	}
 	e := r.create(now, addr, stateIncomplete)

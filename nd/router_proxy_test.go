@@ -113,7 +113,7 @@ func TestBeyond(t *testing.T) {
 // registration is ended for that gives the address up, and asks again later.
 func TestTaken(t *testing.T) {
 	var taken netip.Addr
-	w := newWorld(t, RouterConfig{Prefix: mesh, Taken: func(a netip.Addr) bool { return a == taken }})
+	w := newWorld(t, RouterConfig{Prefix: mesh, Taken: func(a netip.Addr, _ ROVR) bool { return a == taken }})
 	h := w.host(7, HostConfig{})
 	w.run(3 * second)
 	var addr netip.Addr

@@ -83,7 +83,7 @@ func (r *Router) register(now time.Time, v Record, aro Registration, m ipv6.Meta
 				slog.Any("addr", v.Addr), slog.Any("lladdr", v.LinkAddr), slog.String("reason", s.String()))
 		}
 	}()
-	if r.isOurs(v.Addr) || aro.Lifetime != 0 && r.taken(v.Addr) {
+	if r.isOurs(v.Addr) || aro.Lifetime != 0 && r.taken(v.Addr, v.ROVR) {
 		r.stats.Conflicts++
 		return StatusDuplicate
 	}

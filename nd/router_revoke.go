@@ -41,8 +41,8 @@ func (r *Router) Revoke(now time.Time, addr netip.Addr, status Status) bool {
 		r.refuse(now, &held, status)
 		return true
 	}
-	if ll.IsZero() {
-		return true // behind another router, which has nothing to ask it with
+	if ll.IsZero() || status > StatusTableFull && !aro.T {
+		return true // behind another router, which has nothing to ask it with; or of RFC 6775, which has no such status
 	}
 	na := NeighborAdvertisement{Router: true, Target: addr}
 	b, _ := na.AppendBinary(begin(r.buf[:0]))
@@ -59,8 +59,11 @@ func (r *Router) disprove(now time.Time, e *entry) bool {
 		return false
 	}
 	r.conflict(now, addr, ll)
+	registers := e.node.registers
 	r.remove(now, e, DropConflict)
-	r.defend(now, addr, ll)
+	if !registers { // else it has it registered with another router of the other link
+		r.defend(now, addr, ll)
+	}
 	return true
 }
 
@@ -74,7 +77,7 @@ func (r *Router) defend(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
 	r.sendNA(now, NeighborAdvertisement{Override: true, Target: target}, r.cfg.LinkAddr, r.cfg.LinkLocal, allNodes, ll)
 }
 
-// taken reports whether a node on another link was found to have addr.
-func (r *Router) taken(addr netip.Addr) bool {
-	return r.cfg.Taken != nil && !addr.IsLinkLocalUnicast() && r.cfg.Taken(addr)
+// taken reports whether a node on another link was found to have addr, and is not owner.
+func (r *Router) taken(addr netip.Addr, owner ROVR) bool {
+	return r.cfg.Taken != nil && !addr.IsLinkLocalUnicast() && r.cfg.Taken(addr, owner)
 }

@@ -40,10 +40,10 @@ type lan struct {
 	joined map[netip.Addr]bool // groups of addresses
 	seek   ipv6.TokenBucket    // of addresses that the mesh is asked for
 
-	sought []netip.Addr             // of the mesh, after a restart
-	seekAt time.Time                // when that goes on; zero: not
-	taken  map[netip.Addr]time.Time // by stations of the LAN, when nodes wanted them
-	asked  map[netip.Addr]bool      // of the mesh, whose solicited-node groups we listen to
+	sought []netip.Addr         // of the mesh, after a restart
+	seekAt time.Time            // when that goes on; zero: not
+	taken  map[netip.Addr]taken // by stations of the LAN, when nodes wanted them
+	asked  map[netip.Addr]bool  // of the mesh, whose solicited-node groups we listen to
 
 	dhcp *dhcpClient // nil: nothing is asked for
 
@@ -63,7 +63,7 @@ func (d *Daemon) newLAN() error {
 	l := &lan{
 		d: d, control: !u.Ethernet(),
 		addrs: map[netip.Addr]nd.LANAddress{}, onLink: map[netip.Prefix]bool{}, routes: map[netip.Prefix]nd.LANRoute{}, joined: map[netip.Addr]bool{},
-		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst}, taken: map[netip.Addr]time.Time{}, asked: map[netip.Addr]bool{},
+		seek: ipv6.TokenBucket{Rate: seekRate, Burst: seekBurst}, taken: map[netip.Addr]taken{}, asked: map[netip.Addr]bool{},
 	}
 	cfg := ethernet.Config{Name: u.Name, TAP: u.Kind == config.UplinkTAP, Bridge: u.Bridge, MAC: u.MAC, MTU: u.MTU, Proxy: c.LAN.NDProxy, Logger: d.log}
 	if l.control {
@@ -475,20 +475,23 @@ func (l *lan) AdvertisedChanged(time.Time) {
 }
 
 // ProxyChecked is the result of duplicate address detection for a node, which is told that it
-// is registered, or that it is not (RFC 8929 section 9.1).
-func (l *lan) ProxyChecked(now time.Time, addr netip.Addr, unique bool, ll ipv6.LinkAddr) {
-	if unique {
+// is registered, or that it is not (RFC 8929 section 9.1), or not any more (section 9.2).
+func (l *lan) ProxyChecked(now time.Time, addr netip.Addr, s nd.Status, ll ipv6.LinkAddr, owner nd.ROVR) {
+	switch s {
+	case nd.StatusSuccess:
 		delete(l.taken, addr)
-	} else {
-		l.take(now, addr)
+	case nd.StatusDuplicate:
+		l.take(now, addr, owner)
 		l.d.log.Warn("a node wants an address that a station on the LAN has", "addr", addr, "station", ll)
+	default:
+		l.d.log.Info("a node has moved to another border router on the LAN", "addr", addr, "station", ll)
 	}
 	l.later = append(l.later, func(now time.Time) {
 		for _, m := range l.d.meshes {
-			if unique {
+			if s == nd.StatusSuccess {
 				m.nd.Checked(now, addr)
 			} else {
-				m.nd.Revoke(now, addr, nd.StatusDuplicate)
+				m.nd.Revoke(now, addr, s)
 			}
 		}
 	})

@@ -212,7 +212,7 @@ func (d *Daemon) newMesh(ctx context.Context, name string, known *past, radio co
 		Contexts:          contexts,
 		Beyond:            d.beyond,
 		Taken:             d.isTaken,
-		Check:             func(now time.Time, addr netip.Addr, aro nd.Registration) bool { return d.check(now, m, addr) },
+		Check:             func(now time.Time, addr netip.Addr, aro nd.Registration) bool { return d.check(now, m, addr, aro) },
 		OnLink:            onLinkModes[c.OnLink],
 		RDNSS:             c.RDNSS,
 		RDNSSLifetime:     c.RDNSSLifetime,

@@ -3,6 +3,7 @@ package daemon
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -45,6 +46,17 @@ const (
 	maxSeek   = 64
 )
 
+// Registration is [nd.Registrar].
+func (l *lan) Registration(addr netip.Addr) (nd.Registration, bool) {
+	for _, m := range l.d.meshes {
+		if v, ok := m.nd.Record(addr); ok {
+			life := min(max(time.Until(v.Expires).Round(time.Minute)/time.Minute, 1), math.MaxUint16)
+			return nd.Registration{ROVR: v.ROVR, T: v.HasTID, R: v.HasTID, TID: v.TID, Lifetime: uint16(life)}, true
+		}
+	}
+	return nd.Registration{}, false
+}
+
 // beyond reports whether what the mesh does not have is to be looked for on the LAN.
 func (d *Daemon) beyond(addr netip.Addr) bool {
 	if d.lan == nil || !d.cfg.LAN.NDProxy {
@@ -65,28 +77,35 @@ const (
 	maxTaken  = 256
 )
 
-func (l *lan) take(now time.Time, addr netip.Addr) {
+// A taken address is that of a station, or of a node behind one.
+type taken struct {
+	at    time.Time
+	owner nd.ROVR // of that node
+}
+
+func (l *lan) take(now time.Time, addr netip.Addr, owner nd.ROVR) {
 	if len(l.taken) >= maxTaken {
-		maps.DeleteFunc(l.taken, func(_ netip.Addr, t time.Time) bool { return now.Sub(t) >= takenTime })
+		maps.DeleteFunc(l.taken, func(_ netip.Addr, t taken) bool { return now.Sub(t.at) >= takenTime })
 	}
 	if len(l.taken) < maxTaken {
-		l.taken[addr] = now
+		l.taken[addr] = taken{now, owner}
 	}
 }
 
-// isTaken reports whether a station of the LAN has an address that a node wants.
-func (d *Daemon) isTaken(addr netip.Addr) bool {
+// isTaken reports whether a station of the LAN has an address that a node wants, which is not
+// the owner itself, come from another border router.
+func (d *Daemon) isTaken(addr netip.Addr, owner nd.ROVR) bool {
 	if d.lan == nil || len(d.lan.taken) == 0 {
 		return false
 	}
 	t, ok := d.lan.taken[addr]
-	return ok && time.Since(t) < takenTime
+	return ok && time.Since(t.at) < takenTime && (owner.Len() == 0 || owner != t.owner)
 }
 
 // check begins to look for another station with the address of a new registration, and
 // reports whether that is under way (RFC 8929 section 9.1). An address that its node had in
 // use before it registered it has been looked for already.
-func (d *Daemon) check(now time.Time, m *mesh, addr netip.Addr) bool {
+func (d *Daemon) check(now time.Time, m *mesh, addr netip.Addr, aro nd.Registration) bool {
 	l := d.lan
 	if l == nil || l.nd == nil || !d.cfg.LAN.NDProxy || !m.has(addr) {
 		return false
@@ -95,7 +114,7 @@ func (d *Daemon) check(now time.Time, m *mesh, addr netip.Addr) bool {
 		return l.nd.Checking(addr)
 	}
 	l.solicited(now, addr)
-	return l.nd.ProxyAdd(now, addr, true) == nil
+	return l.nd.ProxyRegister(now, addr, aro) == nil
 }
 
 // maxSolicited bounds the solicited-node groups of nodes that are reported.

@@ -130,17 +130,70 @@ func TestProxyTentative(t *testing.T) {
 			_, routed := d.router.FIB().Exact(netip.PrefixFrom(node, 128))
 			switch {
 			case tt.dup:
-				if is(""); routed || l.Proxied(node) || !d.isTaken(node) {
-					t.Errorf("route %v, proxied %v, taken %v", routed, l.Proxied(node), d.isTaken(node))
+				if is(""); routed || l.Proxied(node) || !d.isTaken(node, rovr) {
+					t.Errorf("route %v, proxied %v, taken %v", routed, l.Proxied(node), d.isTaken(node, rovr))
 				}
 			case tt.classic:
 				is("STALE")
 			default:
 				is("REGISTERED")
 			}
-			if !tt.dup && (!routed || !l.Proxied(node) || d.isTaken(node)) {
-				t.Errorf("route %v, proxied %v, taken %v", routed, l.Proxied(node), d.isTaken(node))
+			if !tt.dup && (!routed || !l.Proxied(node) || d.isTaken(node, rovr)) {
+				t.Errorf("route %v, proxied %v, taken %v", routed, l.Proxied(node), d.isTaken(node, rovr))
 			}
 		})
 	}
+}
+
+// TestProxyRoams: a node that registers with another border router on the LAN is let go, and
+// taken back when it returns.
+func TestProxyRoams(t *testing.T) {
+	prefix := netip.MustParsePrefix("2001:db8:1::/64")
+	ll, other := ipv6.EUI64(0x0200_0000_0000_1234), ipv6.EUI48([6]byte{2, 0, 0, 0, 0, 9})
+	node := ipv6.WithIID(prefix, ll.IID())
+	rovr, _ := nd.ROVRFrom(ll.Append(nil))
+	d := lanDaemon(t, true, state.OpenMemory())
+	now := time.Now()
+	l, m := d.lan, d.meshes[0]
+	d.plug(now)
+	l.OnLinkChanged(now, prefix, true)
+	advance := func(by time.Duration) {
+		for end := now.Add(by); now.Before(end); {
+			now = now.Add(10 * time.Millisecond)
+			d.router.Advance(now)
+		}
+	}
+	advance(3 * time.Second)
+	register := func(tid uint8) {
+		t.Helper()
+		aro, _ := nd.Registration{T: true, R: true, TID: tid, Lifetime: 10, ROVR: rovr}.AppendBinary(nil)
+		if err := m.nd.HandlePacket(now, solicitation(ipv6.LinkLocal(ll), m.link.LinkLocal(), node, ll, aro), ipv6.Meta{LinkSrc: ll}); err != nil {
+			t.Fatal(err)
+		}
+		advance(time.Second)
+		if reg, ok := l.Registration(node); !ok || reg.TID != tid || reg.ROVR != rovr || !reg.T || reg.Lifetime < 1 || reg.Lifetime > 10 {
+			t.Errorf("registered %+v, %v", reg, ok)
+		}
+	}
+	claim := func(tid uint8) {
+		t.Helper()
+		aro, _ := nd.Registration{T: true, R: true, TID: tid, Lifetime: 10, ROVR: rovr}.AppendBinary(nil)
+		if err := l.nd.HandlePacket(now, solicitation(netip.IPv6Unspecified(), nd.SolicitedNode(node), node, ipv6.LinkAddr{}, aro), ipv6.Meta{LinkSrc: other}); err != nil {
+			t.Fatal(err)
+		}
+		advance(100 * time.Millisecond)
+	}
+	register(10)
+	claim(9)
+	if _, ok := l.Registration(node); !ok {
+		t.Error("let go for an older registration")
+	}
+	claim(11)
+	if _, ok := l.Registration(node); ok || l.Proxied(node) || l.nd.Checking(node) {
+		t.Error("not let go")
+	}
+	if _, ok := d.router.FIB().Exact(netip.PrefixFrom(node, 128)); ok || d.isTaken(node, rovr) {
+		t.Error("a route is left, or the address refused")
+	}
+	register(12)
 }
