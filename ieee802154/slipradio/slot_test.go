@@ -84,7 +84,7 @@ func TestWindow(t *testing.T) {
 		host, radio := net.Pipe()
 		l := &ledger{Conn: radio, flying: map[uint8]int{}}
 		go l.serve()
-		r, err := Open(Config{Name: "pipe", Dialect: Slip, Dial: func(context.Context) (io.ReadWriteCloser, error) { return host, nil }})
+		r, err := Open(Config{Name: "pipe", Dialect: Slip, Timeout: time.Minute, Dial: func(context.Context) (io.ReadWriteCloser, error) { return host, nil }})
 		if err != nil {
 			t.Fatal(err)
 		}
