@@ -50,7 +50,7 @@ func ExampleNewSpinel() {
 		return
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	info, err := r.WaitUp(ctx)
 	fmt.Printf("%016x, Spinel %d, %d baud, %v\n", info.EUI64, info.Major, info.Baud, err)
@@ -84,7 +84,7 @@ func ExampleNewSlip() {
 		return
 	}
 	defer r.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	info, err := r.WaitUp(ctx)
 	fmt.Printf("%016x, %v, %d baud, %v\n", info.EUI64, info.Dialect, info.Baud, err)

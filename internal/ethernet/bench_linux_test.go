@@ -30,7 +30,7 @@ func BenchmarkPort(b *testing.B) {
 		return p
 	}
 	from, to := open(a, ipv6.EUI48([6]byte{0x02, 0xbb, 0, 0, 0, 1})), open(z, dst)
-	for end := time.Now().Add(5 * time.Second); !from.State().Up || !to.State().Up; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !from.State().Up || !to.State().Up; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			b.Fatal("the interfaces are not up")
 		}

@@ -53,7 +53,7 @@ func socket(t testing.TB, ns *netnstest.NS, network, at string) net.PacketConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	return c
 }
 

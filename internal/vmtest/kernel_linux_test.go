@@ -167,7 +167,7 @@ func exchange(t *testing.T, nodeShort, routerShort uint16) {
 	}
 	node(t, nodeShort)
 	start(t, bin, "run", "--radio", url, "--uplink", "tun://up0", "--prefix", prefix, "--state-dir", dir, "--socket", socket)
-	eventually(t, "router up", 30*time.Second, func() error {
+	eventually(t, "router up", 120*time.Second, func() error {
 		_, err := tryRun(bin, "status", "--socket", socket)
 		return err
 	})
@@ -176,7 +176,7 @@ func exchange(t *testing.T, nodeShort, routerShort uint16) {
 	run(t, "ip", in("mesh", "ip", "link", "set", "lowpan0", "up")...)
 
 	var addr netip.Addr
-	eventually(t, "address of the node", 60*time.Second, func() error {
+	eventually(t, "address of the node", 120*time.Second, func() error {
 		out, err := tryRun("ip", in("mesh", "ip", "-6", "-o", "addr", "show", "dev", "lowpan0", "scope", "global", "-tentative")...)
 		for f := range strings.FieldsSeq(out) {
 			p, err := netip.ParsePrefix(f)
@@ -208,7 +208,7 @@ func exchange(t *testing.T, nodeShort, routerShort uint16) {
 			t.Logf("ping of %d bytes %s: %s", size, what, strings.TrimSpace(statistics))
 		}
 	}
-	flags := []string{"ping", "-6", "-c", "5", "-i", "0.3", "-W", "5"}
+	flags := []string{"ping", "-6", "-c", "5", "-i", "0.3", "-W", "20"}
 	ping("from a host beyond to the node", append(in("lan", flags...), addr.String())...)
 	ping("from the node to a host beyond", append(in("mesh", flags...), "-I", addr.String(), "2001:db8:1::2")...)
 
@@ -253,7 +253,7 @@ func coap(t *testing.T, dir string, node netip.Addr) {
 	client := func(args ...string) (string, error) {
 		return tryRun("ip", in("lan", append([]string{"coap-client-notls", "-B", "30", "-v", "4"}, append(args, url)...)...)...)
 	}
-	eventually(t, "8 KiB written", 60*time.Second, func() error {
+	eventually(t, "8 KiB written", 120*time.Second, func() error {
 		out, err := client("-m", "put", "-b", "1024", "-f", sent)
 		if err == nil && strings.Contains(out, "4.0") {
 			err = errors.New(out)
