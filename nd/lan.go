@@ -58,7 +58,8 @@ type LAN struct {
 	offer lanOffer
 
 	checks     map[netip.Addr]*lanCheck
-	checkQueue []*lanCheck // in the order of their end
+	checkQueue []*lanCheck         // in the order of their end
+	unchecked  map[netip.Addr]bool // since the link is down
 	redirects  ipv6.TokenBucket
 	warnings   ipv6.TokenBucket
 	conflicts  ipv6.TokenBucket
@@ -92,7 +93,7 @@ func NewLAN(cfg LANConfig, out ipv6.Sender, ev LANEvents) *LAN {
 	l.redirects = ipv6.TokenBucket{Rate: 10, Burst: 10}
 	l.warnings = ipv6.TokenBucket{Rate: 1.0 / 60, Burst: 10}
 	l.conflicts = ipv6.TokenBucket{Rate: 1, Burst: 10}
-	l.checks = make(map[netip.Addr]*lanCheck)
+	l.checks, l.unchecked = make(map[netip.Addr]*lanCheck), make(map[netip.Addr]bool)
 	l.initAdvertiser()
 	return l
 }
@@ -114,6 +115,7 @@ func (l *LAN) Start(now time.Time) {
 	l.startOffer(now)
 	l.startAdvertise(now)
 	l.settle(now)
+	l.startChecks(now)
 }
 
 // Down says that the link is down. What routers announced is kept for its lifetimes;
@@ -131,7 +133,7 @@ func (l *LAN) Down(now time.Time) {
 	}
 	l.downOffer()
 	l.cache.flush(now, DropStopped)
-	l.stopChecks(now)
+	l.stopChecks()
 	l.settle(now)
 }
 
@@ -144,6 +146,7 @@ func (l *LAN) Stop(now time.Time) {
 		l.sendFinal(now)
 	}
 	l.Down(now)
+	clear(l.unchecked)
 	for i := range l.addrs {
 		l.addrs[i].valid = now
 	}

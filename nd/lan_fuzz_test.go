@@ -38,7 +38,8 @@ func FuzzLAN(f *testing.F) {
 		mode := data[0]
 		data = data[1:]
 		w := newLANWorld(t)
-		set := proxySet{ipv6.WithIID(lanNet, 5): true, ipv6.WithIID(lanNet, 6): true}
+		owner, _ := ROVRFrom(make([]byte, 8))
+		set := registrar{ipv6.WithIID(lanNet, 5): {}, ipv6.WithIID(lanNet, 6): {ROVR: owner, T: true, TID: 3, Lifetime: 1}}
 		cfg := LANConfig{
 			AcceptRouter: mode&1 != 0, Advertise: mode&2 != 0, AcceptRedirects: mode&4 != 0, RouterOnly: mode&16 != 0,
 			LinkLocal: lanLL, Proxy: set, Routes: []AdvertisedRoute{{Prefix: meshNet}},
@@ -101,7 +102,11 @@ func FuzzLAN(f *testing.F) {
 			case 8:
 				n.nd.Confirm(w.now, addrOf(b))
 			case 9:
-				n.nd.ProxyAdd(w.now, addrOf(b), a&1 != 0)
+				if a&2 != 0 {
+					n.nd.ProxyRegister(w.now, addrOf(b), Registration{ROVR: owner, T: a&4 != 0, TID: a >> 3})
+				} else {
+					n.nd.ProxyAdd(w.now, addrOf(b), a&1 != 0)
+				}
 			case 10:
 				n.nd.ProxyRemove(w.now, addrOf(b))
 			case 11:

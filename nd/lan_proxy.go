@@ -1,6 +1,7 @@
 package nd
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -23,7 +24,8 @@ func (l *LAN) proxied(a netip.Addr) bool { return l.cfg.Proxy != nil && l.cfg.Pr
 // check is set, the link is asked first whether somebody there has it; the result comes with
 // LANEvents.ProxyChecked, and until then solicitations for addr are not answered. Without
 // check, as for what was registered before a restart or moved within the mesh, the link is
-// told of addr at once. [DropTableFull] comes back while too many checks are under way.
+// told of addr at once. [DropTableFull] comes back while too many checks are under way, and
+// [DropStopped] while the link is down: then addr is checked when it is up.
 func (l *LAN) ProxyAdd(now time.Time, addr netip.Addr, check bool) error {
 	return l.proxyAdd(now, addr, check, Registration{})
 }
@@ -37,10 +39,13 @@ func (l *LAN) ProxyRegister(now time.Time, addr netip.Addr, aro Registration) er
 func (l *LAN) proxyAdd(now time.Time, addr netip.Addr, check bool, aro Registration) error {
 	l.now, addr = now, addr.WithZone("")
 	switch {
-	case !l.up:
-		return DropStopped
 	case !isUnicast(addr) || addr.Is4In6() || addr.IsLinkLocalUnicast() || l.addr(addr) != nil:
 		return DropTarget
+	case !l.up:
+		if check {
+			l.putOff(addr)
+		}
+		return DropStopped
 	case l.checks[addr] != nil:
 		return nil // under way
 	case !check:
@@ -52,6 +57,9 @@ func (l *LAN) proxyAdd(now time.Time, addr netip.Addr, check bool, aro Registrat
 	if e := l.cache.lookup(addr); e != nil && e.known && e.usable() {
 		// It is known already that a node on the link has it: RFC 4862 would find no other.
 		l.cache.probe(now, e)
+	}
+	if aro.ROVR.Len() == 0 {
+		aro, _ = l.registration(addr)
 	}
 	c := &lanCheck{addr: addr, nonce: newNonce(), aro: aro, at: now.Add(tentativeDuration)}
 	l.checks[addr] = c
@@ -77,8 +85,9 @@ func (l *LAN) Checking(addr netip.Addr) bool { return l.checks[addr.WithZone("")
 
 // ProxyRemove ends what ProxyAdd began; answers end when the [Proxy] does not know addr.
 func (l *LAN) ProxyRemove(now time.Time, addr netip.Addr) {
-	l.now = now
-	if c := l.checks[addr.WithZone("")]; c != nil {
+	l.now, addr = now, addr.WithZone("")
+	delete(l.unchecked, addr)
+	if c := l.checks[addr]; c != nil {
 		l.forgetCheck(c)
 		l.settle(now)
 	}
@@ -110,9 +119,28 @@ func (l *LAN) advanceChecks(now time.Time) {
 	}
 }
 
-func (l *LAN) stopChecks(now time.Time) {
+// stopChecks puts off what is under way until the link is up again. Nodes do not wait for that:
+// a duplicate is told when it is found.
+func (l *LAN) stopChecks() {
 	for len(l.checkQueue) > 0 {
-		l.forgetCheck(l.checkQueue[0])
+		c := l.checkQueue[0]
+		l.forgetCheck(c)
+		l.putOff(c.addr)
+	}
+}
+
+func (l *LAN) putOff(addr netip.Addr) {
+	if len(l.unchecked) < l.cfg.Limits.Checks {
+		l.unchecked[addr] = true
+	}
+}
+
+// startChecks begins what could not be checked while the link was down.
+func (l *LAN) startChecks(now time.Time) {
+	list := slices.SortedFunc(maps.Keys(l.unchecked), netip.Addr.Compare)
+	clear(l.unchecked)
+	for _, a := range list {
+		_ = l.ProxyAdd(now, a, true) // there is room for all of them
 	}
 }
 

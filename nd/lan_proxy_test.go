@@ -134,4 +134,23 @@ func TestLANProxyDuplicate(t *testing.T) {
 	if err := n.nd.ProxyAdd(w.now, b, true); err != DropStopped || len(n.nd.checks) > 0 {
 		t.Error(err)
 	}
+	// What is new by then, or was being checked, is checked when the link is up again, unless it
+	// has gone meanwhile.
+	gone := ipv6.WithIID(lanNet, 10)
+	n.nd.ProxyRemove(w.now, gone)
+	n.nd.ProxyAdd(w.now, b, true) // there is room now
+	n.sent = nil
+	n.nd.Start(w.now)
+	asked := map[netip.Addr]bool{}
+	for _, p := range n.take(typeNeighborSolicitation) {
+		m, _ := CheckNeighborSolicitation(p)
+		asked[m.Target] = true
+	}
+	if !asked[b] || !asked[ipv6.WithIID(lanNet, 11)] || asked[gone] {
+		t.Errorf("checked %v", asked)
+	}
+	clear(n.checked)
+	if w.run(second); !n.checked[b] {
+		t.Error("not told")
+	}
 }

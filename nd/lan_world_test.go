@@ -313,7 +313,7 @@ func checkLAN(t testing.TB, l *LAN) {
 	}
 	if c.learnt.n+c.proven.n > m.Neighbors || c.incomplete.n > m.Incomplete+m.Routers || c.failed.n > negativePerSlots*m.Incomplete+m.Routers ||
 		len(l.routers) > m.Routers || len(l.prefixes) > m.Prefixes+1 || len(l.routes) > m.Routes || len(l.addrs) > m.Addresses+1 ||
-		len(l.checks) > m.Checks || len(l.dns) > maxLANServers || len(l.search) > maxLANServers || len(l.nat64) > maxLANServers ||
+		len(l.checks) > m.Checks || len(l.unchecked) > m.Checks || l.up && len(l.unchecked) > 0 || len(l.dns) > maxLANServers || len(l.search) > maxLANServers || len(l.nat64) > maxLANServers ||
 		len(l.adv.gone) > maxWithdrawn || len(l.delayed) > maxDelayed || len(l.checks) != len(l.checkQueue) || len(l.told) > m.Routes {
 		t.Fatalf("beyond the limits: %d learnt, %d proven, %d incomplete, %d failed, %d routers, %d prefixes, %d routes, %d addresses",
 			c.learnt.n, c.proven.n, c.incomplete.n, c.failed.n, len(l.routers), len(l.prefixes), len(l.routes), len(l.addrs))

@@ -98,6 +98,15 @@ func TestProxyTentative(t *testing.T) {
 				}
 				if tt.down {
 					is("REGISTERED")
+					d.plug(now)
+					if advance(100 * time.Millisecond); !l.nd.Checking(node) {
+						t.Error("not looked for when the link is up")
+					}
+					if err := l.nd.HandlePacket(now, advertisement(node, node, station), ipv6.Meta{LinkSrc: station}); err != nd.DropConflict {
+						t.Error(err)
+					}
+					advance(100 * time.Millisecond)
+					is("") // told, and later revoked
 					return
 				}
 				is("TENTATIVE")
