@@ -2,9 +2,6 @@ package clocktest
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,31 +31,6 @@ func TestElapsed(t *testing.T) {
 		w.Stop()
 		w.Stop()
 	})
-}
-
-// A process that is stopped for a while does not count that.
-func TestStopped(t *testing.T) {
-	const env = "CLOCKTEST_STOPPED"
-	if os.Getenv(env) != "" {
-		w := Start(t)
-		fmt.Println("begun")
-		for begin := time.Now(); time.Since(begin) < 2*time.Second; {
-			time.Sleep(time.Millisecond)
-		}
-		if w.Lost() > time.Second/2 && w.Elapsed() < 3*time.Second/2+tick {
-			fmt.Println("noticed")
-		}
-		return
-	}
-	if runtime.GOOS != "linux" {
-		t.Skip("needs the signals of Linux")
-	}
-	cmd := exec.Command("/bin/sh", "-c", `"$0" -test.run='^TestStopped$' -test.v & sleep 0.7; kill -STOP $!; sleep 0.8; kill -CONT $!; wait $!`, os.Args[0])
-	cmd.Env = append(os.Environ(), env+"=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "noticed") {
-		t.Errorf("%v\n%s", err, out)
-	}
 }
 
 // What goes wrong undisturbed is told at once; what goes wrong beside that, when it does so
