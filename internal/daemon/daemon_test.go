@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -27,6 +28,21 @@ func testConfig(t *testing.T, radios ...config.Radio) *config.Config {
 	c.Radios = radios
 	c.MAC.Pace = false
 	return c
+}
+
+// freePort returns an address of loopback with a port that is free, and stays so while nobody
+// has it: the kernel gives none of these to whoever asks for any (ip_local_port_range).
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	for range 100 {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(20_000+rand.IntN(12_000)))
+		if l, err := net.ListenPacket("udp", at.String()); err == nil {
+			l.Close()
+			return at
+		}
+	}
+	t.Fatal("no port is free")
+	return netip.AddrPort{}
 }
 
 func run(t *testing.T, c *config.Config) (*Daemon, func() error) {
@@ -168,15 +184,14 @@ func TestTwoRadios(t *testing.T) {
 // TestRestart ends a router without warning its nodes and starts it again from its state:
 // same prefix, same link-layer address, higher ABRO version, registrations in place.
 func TestRestart(t *testing.T) {
-	c := testConfig(t, "zep://127.0.0.1:0")
+	// The same port in both lives, since that is where the device sends.
+	c := testConfig(t, config.Radio("zep://"+freePort(t).String()))
 	c.StateDir = t.TempDir()
 	d, stop := run(t, c)
 	addr := join(t, d.url(0), 0x0200_5e10_0000_00c3)
 	pingAll(t, d, addr, 8)
 	prefix, own := d.Prefix(0)
 	version := d.meshes[0].nd.ABROVersion()
-	// The same port again, since that is where the device sends.
-	c.Radios[0] = config.Radio("zep://" + d.meshes[0].radio.(*zep.Radio).LocalAddrs()[0].String())
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

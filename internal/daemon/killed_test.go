@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -31,12 +30,7 @@ func TestKilledWhenJoined(t *testing.T) {
 	}
 	const nodes = 12
 	for last := 1; last <= nodes; last += 2 {
-		l, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		radio := fmt.Sprintf("zep://%s?channel=26&pan=0x0023", l.LocalAddr())
-		l.Close()
+		radio := fmt.Sprintf("zep://%s?channel=26&pan=0x0023", freePort(t))
 		dir := t.TempDir()
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWhenJoined$", "-test.v")
 		cmd.Env = append(os.Environ(), "BORDER_ROUTER_TEST_STATE="+dir, "BORDER_ROUTER_TEST_RADIO="+radio)

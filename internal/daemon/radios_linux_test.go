@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -25,12 +24,7 @@ func TestThreeRadios(t *testing.T) {
 			t.Skipf("no pseudo-terminal: %v", err)
 		}
 	}
-	free, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hub := fmt.Sprintf("zep://%s?channel=26&pan=0x0042", free.LocalAddr())
-	free.Close()
+	hub := fmt.Sprintf("zep://%s?channel=26&pan=0x0042", freePort(t))
 	urls := map[string]config.Radio{"spinel0": spinel.url(), "zep1": config.Radio(hub), "slip2": slip.url()}
 	air := map[string]string{"spinel0": spinel.nodes(), "zep1": hub + "&mode=client", "slip2": slip.nodes()}
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -169,12 +168,7 @@ func TestSecureKilled(t *testing.T) {
 		return
 	}
 	// A port that is free now: the device is to find the router there in both lives.
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	radio := fmt.Sprintf("zep://%s?channel=26&pan=0x0023", l.LocalAddr())
-	l.Close()
+	radio := fmt.Sprintf("zep://%s?channel=26&pan=0x0023", freePort(t))
 	dir := t.TempDir()
 	start := func(ping string) (*exec.Cmd, *bufio.Scanner) {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestSecureKilled$", "-test.v")
