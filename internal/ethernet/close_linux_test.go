@@ -173,8 +173,8 @@ func TestMTU(t *testing.T) {
 	}
 	// A packet that is too long for everything behind us still comes in: its sender is
 	// owed an answer.
-	b.Exec("ping", "-6", "-n", "-M", "do", "-c", "1", "-W", "1", "-s", "8000", ours.String())
 	await(t, "a long packet", func() bool {
+		b.Exec("ping", "-6", "-n", "-M", "do", "-c", "1", "-W", "1", "-s", "8000", ours.String())
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, p := range s.heard {

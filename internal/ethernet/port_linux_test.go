@@ -124,11 +124,19 @@ func (s *station) awaitUp(up bool, why string) State {
 	return s.port.State()
 }
 
+// ping wants count answers. A request may be lost on an interface that has just come up, or
+// changes, and the kernel gives up what waits for a neighbor after a while.
 func ping(t *testing.T, ns *netnstest.NS, size, count int) {
 	t.Helper()
-	out, err := ns.Exec("ping", "-6", "-n", "-c", fmt.Sprint(count), "-i", "0.05", "-W", "20", "-s", fmt.Sprint(size), ours.String())
-	if err != nil {
-		t.Fatalf("ping: %v\n%s", err, out)
+	for end := time.Now().Add(30 * time.Second); ; {
+		out, err := ns.Exec("ping", "-6", "-n", "-c", fmt.Sprint(count), "-i", "0.05", "-w", "5", "-s", fmt.Sprint(size), ours.String())
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("ping: %v\n%s", err, out)
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -245,9 +253,9 @@ func TestTAP(t *testing.T) {
 	a.AddAddress("br0", netip.PrefixFrom(kernels, 64))
 	s.awaitUp(true, "")
 	ping(t, a, 1452, 3)
+	before := s.port.State().Index
 	a.MustExec("ip", "link", "del", "br-tap0")
-	s.awaitUp(true, "")
-	await(t, "reopened", func() bool { return s.port.Stats().Reopened > 0 || s.port.State().Up })
+	await(t, "another interface", func() bool { st := s.port.State(); return st.Up && st.Index != before })
 	ping(t, a, 56, 2)
 	if err := s.port.Close(); err != nil {
 		t.Fatal(err)
@@ -269,7 +277,7 @@ func TestControl(t *testing.T) {
 	}
 	group := netip.MustParseAddr("ff05::fd")
 	s.port.SetAllGroups(true)
-	if out, err := b.Exec("ping", "-6", "-n", "-c", "3", "-i", "0.05", "-W", "20", "fd00:5::aa"); err != nil {
+	if out, err := b.Exec("ping", "-6", "-n", "-c", "3", "-i", "0.2", "-w", "30", "fd00:5::aa"); err != nil {
 		t.Fatalf("the kernel does not answer: %v\n%s", err, out)
 	}
 	var c net.Conn
@@ -280,10 +288,10 @@ func TestControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
 	await(t, "multicast", func() bool {
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Log(err) // of a neighbor table that is full: there is one for all namespaces
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return slices.ContainsFunc(s.heard, func(p ipv6.Packet) bool { return p.Dst() == group })
@@ -329,6 +337,7 @@ func TestOutputDrops(t *testing.T) {
 	p := func(n int) ipv6.Packet {
 		return ipv6.AppendUDP(nil, netip.AddrPortFrom(ours, 1), netip.AddrPortFrom(kernels, 2), 64, make([]byte, n))
 	}
+	out := s.port.Stats().OutFrames + 1
 	for _, c := range []struct {
 		name string
 		p    ipv6.Packet
@@ -344,7 +353,8 @@ func TestOutputDrops(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	// More at once than there is room for, while the writer cannot run.
+	// More at once than there is room for, while the writer does not run: it has done its work.
+	await(t, "the writer is idle", func() bool { return s.port.Stats().OutFrames >= out })
 	s.port.out.mu.Lock()
 	s.port.out.fill.n = txQueue
 	s.port.out.mu.Unlock()

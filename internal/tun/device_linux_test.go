@@ -149,7 +149,11 @@ func TestPing(t *testing.T) {
 		}
 	})
 	for _, size := range []string{"8", "1232", "2000"} { // the last in fragments, which nobody here puts together
-		out, err := ns.Exec("ping", "-6", "-c", "2", "-i", "0.01", "-W", "1", "-s", size, node.String())
+		wait := "30"
+		if size == "2000" {
+			wait = "1"
+		}
+		out, err := ns.Exec("ping", "-6", "-c", "2", "-i", "0.01", "-W", wait, "-s", size, node.String())
 		if (size != "2000") != (err == nil) {
 			t.Errorf("ping -s %s: %v\n%s", size, err, out)
 		}
