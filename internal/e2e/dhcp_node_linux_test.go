@@ -155,9 +155,12 @@ func TestDHCPRelay(t *testing.T) {
 			}
 			l.wait("renewal", 15*time.Second, func(dhcp6.Lease) bool { return strings.Contains(k.output(), "DHCP6_LEASE_RENEW") })
 			for typ, what := range map[int]string{12: "Relay-forward", 13: "Relay-reply"} {
-				if len(tape.read(fmt.Sprintf("dhcpv6.msgtype == %d", typ))) < 2 {
-					t.Errorf("no %s on the LAN", what)
-				}
+				eventually(t, what+" on the LAN", 10*time.Second, func() error {
+					if n := len(tape.read(fmt.Sprintf("dhcpv6.msgtype == %d", typ))); n < 2 {
+						return fmt.Errorf("%d in the capture", n)
+					}
+					return nil
+				})
 			}
 			r.checkCounters()
 		})

@@ -87,7 +87,7 @@ func overDongle(t *testing.T, bin, protocol, key string) {
 	prefix := s.Prefixes[0].Prefix
 	lan.AddRoute(prefix, netip.MustParseAddr("2001:db8:1::1"), "eth0")
 	captured := filepath.Join(dir, "router.pcapng")
-	tap := start(t, home, bin, "capture", "-w", captured, "--socket", b.socket)
+	tap := b.capture(captured)
 	join(1)
 	for _, n := range nodes {
 		n.addr = n.address(prefix)
@@ -111,10 +111,7 @@ func overDongle(t *testing.T, bin, protocol, key string) {
 	eventually(t, "registrations", 30*time.Second, registered)
 	for _, n := range nodes {
 		for _, from := range []*netnstest.NS{home, lan} {
-			if err := ping(from, n.addr, 1000, 10); err != nil {
-				out, _ := b.run("status")
-				t.Errorf("%v\n%s", err, out)
-			}
+			pings(t, from, n.addr, 1000, 10)
 		}
 	}
 	var all sync.WaitGroup
@@ -135,10 +132,11 @@ func overDongle(t *testing.T, bin, protocol, key string) {
 		}
 		return *s.Ports[0].Radio
 	}
-	pings := start(t, lan, "ping", "-6", "-i", "0.1", "-s", "1000", nodes[0].addr.String())
+	outages := state().Outages // of a dongle that had to wait too long for the machine
+	stream := start(t, lan, "ping", "-6", "-i", "0.1", "-s", "1000", nodes[0].addr.String())
 	eventually(t, "pings", 5*time.Second, func() error {
-		if len(pings.output()) < 500 {
-			return fmt.Errorf("%q", pings.output())
+		if len(stream.output()) < 500 {
+			return fmt.Errorf("%q", stream.output())
 		}
 		return nil
 	})
@@ -146,35 +144,26 @@ func overDongle(t *testing.T, bin, protocol, key string) {
 	<-dongle.done
 	os.Remove(port)
 	eventually(t, "loss of the dongle in the status", 5*time.Second, func() error {
-		if r := state(); r.State != "down" || r.Outages != 1 {
+		if r := state(); r.State != "down" || r.Outages != outages+1 {
 			return fmt.Errorf("%+v", r)
 		}
 		return nil
 	})
-	pings.signal(syscall.SIGINT)
-	<-pings.done
+	stream.stop(syscall.SIGINT)
 	plug()
-	begin := time.Now()
+	watch := startWatch()
 	for _, n := range nodes {
-		for {
-			out, err := lan.Exec("ping", "-6", "-c", "1", "-W", "0.2", "-s", "8", n.addr.String())
-			if err == nil {
-				break
-			}
-			if time.Since(begin) > 10*time.Second {
-				t.Fatalf("%s is not reachable: %v\n%s", n.addr, err, out)
-			}
-		}
+		reach(t, lan, n.addr, 10*time.Second)
 	}
-	took := time.Since(begin)
-	t.Logf("all reachable %v after the dongle was back", took.Round(time.Millisecond))
+	took := watch.took()
+	t.Logf("all reachable %v after the dongle was back", watch.wall().Round(time.Millisecond))
 	if took > 5*time.Second { // three routers share this machine, and what waited goes first
 		t.Errorf("reachable after %v", took)
 	}
 	if err := registered(); err != nil {
 		t.Error(err)
 	}
-	if r := state(); r.State != "up" || r.Outages != 1 {
+	if r := state(); r.State != "up" || r.Outages != outages+1 {
 		t.Errorf("%+v", r)
 	}
 	b.checkCounters()

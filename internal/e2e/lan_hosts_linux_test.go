@@ -91,7 +91,7 @@ func TestLANNetworkd(t *testing.T) {
 			n := r.node("02:00:5e:10:00:00:00:01")
 			mesh := r.prefix()
 			reach(t, host, n.address(mesh), 30*time.Second)
-			t.Logf("reached %.1f s after the start of the router", time.Since(r.begin).Seconds())
+			t.Logf("reached %.1f s after the start of the router", r.begin.wall().Seconds())
 
 			r.p.signal(syscall.SIGKILL)
 			<-r.p.done
@@ -132,7 +132,7 @@ func TestLANDHCPCD(t *testing.T) {
 		r := startLAN(t, home, "--uplink", "ethernet://eth0", "--ndproxy")
 		n := r.node("02:00:5e:10:00:00:00:01")
 		reach(t, host, n.address(lanPrefix), 30*time.Second)
-		t.Logf("reached %.1f s after the start of the router", time.Since(r.begin).Seconds())
+		t.Logf("reached %.1f s after the start of the router", r.begin.wall().Seconds())
 		r.p.end(10 * time.Second)
 	})
 	t.Run("default router", func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestLANDHCPCD(t *testing.T) {
 		r := startLAN(t, home, "--uplink", "ethernet://eth0", "--lan-router-lifetime", "30m")
 		n := r.node("02:00:5e:10:00:00:00:01")
 		reach(t, host, n.address(r.prefix()), 30*time.Second)
-		t.Logf("reached %.1f s after the start of the router", time.Since(r.begin).Seconds())
+		t.Logf("reached %.1f s after the start of the router", r.begin.wall().Seconds())
 		r.p.end(10 * time.Second)
 		waitNoRoute(t, host, "default")
 		waitAddr(t, host, anyULA, 30*time.Second, "deprecated", func(a kernelAddr) bool { return a.Deprecated })

@@ -32,7 +32,7 @@ func TestLANPath(t *testing.T) {
 	at := joined(t, n, mesh)
 	reach(t, host, at, 15*time.Second)
 	captured := filepath.Join(r.dir, "mesh.pcapng")
-	tap := start(t, home, r.bin, "capture", "-w", captured, "--socket", r.socket)
+	tap := r.capture(captured)
 
 	// Longer than the mesh carries, and not to be fragmented by anybody on the way.
 	out, err := host.Exec("ping", "-6", "-c", "10", "-w", "10", "-i", "0.2", "-M", "do", "-s", "1400", at.String())
@@ -46,9 +46,7 @@ func TestLANPath(t *testing.T) {
 	if out := host.MustExec("ip", "-6", "route", "get", at.String()); !strings.Contains(out, "mtu 1280") {
 		t.Errorf("the path to the node has no MTU of 1280:\n%s", out)
 	}
-	if len(tape.read("icmpv6.type == 2 and icmpv6.mtu == 1280")) == 0 {
-		t.Error("no Packet Too Big with an MTU of 1280 on the LAN")
-	}
+	tape.sees("Packet Too Big with an MTU of 1280", "icmpv6.type == 2 and icmpv6.mtu == 1280")
 
 	echo := func(network string, port int) error {
 		var conn net.Conn

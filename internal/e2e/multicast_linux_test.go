@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -205,18 +206,27 @@ func sayUntil(t *testing.T, what string, from *talker, group string, to ...*talk
 	t.Errorf("%s: not heard by all: %v", what, count)
 }
 
+var lastMID atomic.Uint32
+
 // discover asks a group for /name and returns what came back from whom, within the leisure
-// that all have (RFC 7252 section 8.2): 5 s. libcoap's client cannot: its requests to groups
+// that all have (RFC 7252 section 8.2): 5 s; longer, where fewer than want did. libcoap's client cannot: its requests to groups
 // have a hop limit of 1.
-func discover(k *talker, group string) []string {
+func discover(k *talker, group string, want int) []string {
 	k.t.Helper()
-	mid := byte(time.Now().UnixMilli() / 8)
+	mid := byte(lastMID.Add(1))
 	get := []byte{0x51, 1, 0x7a, mid, mid, 0xb4, 'n', 'a', 'm', 'e'} // NON GET with a token of one byte
 	if _, err := k.conn.WriteTo(get, &net.UDPAddr{IP: net.ParseIP(group), Port: node.CoAPPort}); err != nil {
 		k.t.Fatalf("ask %s: %v", group, err)
 	}
 	names := []string{}
-	for b, n := range k.heard(5500 * time.Millisecond) {
+	heard := k.heard(5500 * time.Millisecond)
+	// On a busy machine an answer may come later.
+	for end := startWatch(); len(heard) < want && end.took() < 5*time.Second && end.wall() < 20*time.Second; {
+		for s, n := range k.heard(250 * time.Millisecond) {
+			heard[s] += n
+		}
+	}
+	for b, n := range heard {
 		if len(b) < 6 || b[0] != 0x51 || b[1] != 0x45 || b[4] != mid {
 			k.t.Errorf("answer to %s: %x", group, b)
 			continue
@@ -257,19 +267,41 @@ func TestMulticast(t *testing.T) {
 			r := startLAN(t, home, tt.args...)
 			zep := filepath.Join(t.TempDir(), "zep.pcapng")
 			raw := start(t, home, "dumpcap", "-q", "-i", "lo", "-f", "udp port 17754", "-w", zep)
-			r.node("02:00:5e:10:00:00:00:01", "--name", "alpha")
+			eventually(t, "dumpcap up", 10*time.Second, func() error {
+				if !strings.Contains(raw.output(), "File:") {
+					return fmt.Errorf("says %q", raw.output())
+				}
+				return nil
+			})
+			alpha := r.node("02:00:5e:10:00:00:00:01", "--name", "alpha")
 			beta := r.node("02:00:5e:10:00:00:00:02", "--name", "beta", "--join", "ff05::1234")
 			gamma := inside(t, home, node.Config{Name: "gamma", EUI64: 0x02005e1000000003})
 			reach(t, host, gamma.State().Addrs[0], 20*time.Second)
+			// All have said what they listen to, the router has heard it, and has had the time
+			// after its start in which others might: two seconds with queries as often as here.
+			air := &recording{t: t, file: zep, options: []string{"-o", "6lowpan.context0:" + r.prefix().String()}}
+			for d, group := range map[string]string{alpha.eui: "ff05::fd", beta.eui: "ff05::1234", "02:00:5e:10:00:00:00:03": "ff05::fd"} {
+				air.sees("report of "+d, "wpan.src64 == "+d+" and icmpv6.type == 143 and icmpv6.mldr.mar.multicast_address == "+group)
+			}
+			time.Sleep(3 * time.Second)
 
 			// CoAP to all nodes.
 			waitAddr(t, host, anyULA, 10*time.Second, "preferred", preferred)
 			there, here := talk(t, host), talkNode(t, gamma)
-			if got := discover(there, "ff05::fd"); !slices.Equal(got, []string{"alpha", "gamma"}) {
+			if got := discover(there, "ff05::fd", 2); !slices.Equal(got, []string{"alpha", "gamma"}) {
 				t.Errorf("ff05::fd is answered by %q", got)
 			}
-			if got := discover(there, "ff05::1234"); !slices.Equal(got, []string{"beta"}) {
+			if got := discover(there, "ff05::1234", 1); !slices.Equal(got, []string{"beta"}) {
 				t.Errorf("ff05::1234 is answered by %q", got)
+			}
+
+			// With queries as seldom as they are by default there may be others that have not
+			// reported for more than a minute from the start.
+			if inTime := r.begin.wall() < time.Minute; tt.name == "ethernet" || inTime {
+				defer func() {
+					raw.stop(syscall.SIGINT)
+					checkCopies(t, zep, r.prefix(), tt.name == "ethernet")
+				}()
 			}
 
 			// From a node to the LAN and back, and each only once.
@@ -293,19 +325,25 @@ func TestMulticast(t *testing.T) {
 				t.Fatal(err)
 			}
 			// More than the mesh can carry.
+			flooding := time.Now()
 			for i := range 300 {
 				there.say("ff05::78", fmt.Sprint("flood ", i))
 			}
-			flood := 0
-			for s, n := range here.heard(time.Second) {
-				if strings.HasPrefix(s, "flood") {
-					flood += n
-				} else {
-					t.Errorf("the node hears %q", s)
+			flood, quiet := 0, startWatch()
+			for quiet.took() < time.Second && quiet.wall() < 10*time.Second {
+				for s, n := range here.heard(500 * time.Millisecond) {
+					if strings.HasPrefix(s, "flood") {
+						flood += n
+						quiet = startWatch()
+					} else {
+						t.Errorf("the node hears %q", s)
+					}
 				}
 			}
-			if flood < 20 || flood > 40+3*20 {
-				t.Errorf("%d of 300 datagrams at once came into the mesh, want some 40", flood)
+			// A burst, and as many a second as are let through.
+			most := 40 + 20*(2+int(quiet.begin.Sub(flooding).Seconds()))
+			if flood < 20 || flood > most {
+				t.Errorf("%d of 300 datagrams at once came into the mesh, want some 40, at most %d", flood, most)
 			}
 			for s := range there.heard(time.Millisecond) {
 				t.Errorf("the host hears %q", s)
@@ -314,32 +352,27 @@ func TestMulticast(t *testing.T) {
 			for _, p := range r.status().Ports {
 				limited += p.Drops["multicast_rate"]
 			}
-			if limited < 150 {
+			if limited < uint64(min(150, max(1, 300-most))) {
 				t.Errorf("%d packets dropped for the rate", limited)
 			}
 
 			// One who leaves.
 			beta.end(time.Second)
 			left := "icmpv6.type == 143 and icmpv6.mldr.mar.record_type == 3 and icmpv6.mldr.mar.multicast_address == ff05::1234"
-			eventually(t, "the LAN is told that nobody listens any more", 10*time.Second, func() error {
-				if len(capture.read(left)) == 0 {
-					return errors.New("no such report")
-				}
-				return nil
-			})
+			capture.sees("report that nobody listens any more", left)
 			for g, want := range map[string]bool{"ff05::fd": true, "ff05::1234": true, "ff05::78": true, "ff02::fd": false, "ff03::fd": tt.realm} {
 				// EXCLUDE nothing, by the change (4) or in answer to a query (2).
-				if got := capture.read("icmpv6.type == 143 and icmpv6.mldr.mar.record_type in {2, 4} and icmpv6.mldr.mar.multicast_address == " + g); len(got) > 0 != want {
-					t.Errorf("reports of %s on the LAN: %d, want some: %v\n%s", g, len(got), want, strings.Join(got, "\n"))
+				reports := "icmpv6.type == 143 and icmpv6.mldr.mar.record_type in {2, 4} and icmpv6.mldr.mar.multicast_address == " + g
+				if want {
+					capture.sees("report of "+g, reports)
+				} else if got := capture.read(reports); len(got) > 0 {
+					t.Errorf("reports of %s on the LAN: %d, want none\n%s", g, len(got), strings.Join(got, "\n"))
 				}
 			}
-			if got := capture.read("ipv6.dst == ff05::77", "ipv6.hlim"); len(got) == 0 || got[0] != "15" {
+			if got := capture.sees("what a node sent", "ipv6.dst == ff05::77", "ipv6.hlim"); got[0] != "15" {
 				t.Errorf("hop limits of what a node sent with 16: %v", got)
 			}
 			r.checkCounters()
-			raw.signal(syscall.SIGINT)
-			<-raw.done
-			checkCopies(t, zep, r.prefix(), tt.name == "ethernet")
 		})
 	}
 }
@@ -397,6 +430,23 @@ func TestMulticastTwoRouters(t *testing.T) {
 			r2 := startLAN(t, two, append(flags, "--radio", radio2)...)
 			a := talkNode(t, inside(t, one, node.Config{Radio: "zep://[fd99::1]:17754?mode=client", EUI64: 0x02005e1000000001}))
 			b := talkNode(t, inside(t, two, node.Config{Radio: node2, EUI64: 0x02005e1000000002}))
+			aside := func() (n uint64) {
+				for _, p := range r1.status().Ports {
+					n += p.Drops["multicast_not_designated"]
+				}
+				return n
+			}
+			if same {
+				// Before the first router has heard the query of the second both serve the mesh.
+				eventually(t, "the first router leaves the mesh to the other one", 20*time.Second, func() error {
+					a.say("ff05::7a", "nobody listens")
+					if aside() == 0 {
+						return errors.New("not yet")
+					}
+					return nil
+				})
+			}
+			before := aside()
 			// Both offer a prefix at first, of which one is deprecated soon.
 			eventually(t, "address of the host", 15*time.Second, func() error {
 				list, err := addrs(host, "eth0")
@@ -427,11 +477,7 @@ func TestMulticastTwoRouters(t *testing.T) {
 			if !same {
 				return
 			}
-			aside := uint64(0)
-			for _, p := range r1.status().Ports {
-				aside += p.Drops["multicast_not_designated"]
-			}
-			if aside == 0 {
+			if aside() == before {
 				t.Error("the router that is not the querier has left nothing to the other one")
 			}
 			// The querier goes, and the one with the hub takes over.

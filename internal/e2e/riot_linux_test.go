@@ -40,7 +40,7 @@ func (n *riotNode) join(prefix netip.Prefix) error {
 	ok := false
 	for i := 0; i < 3 && !ok; i++ {
 		n.solicit()
-		ra, ok = n.await(134, 4*time.Second)
+		ra, ok = n.await(134, 10*time.Second)
 	}
 	if !ok {
 		return fmt.Errorf("no router advertisement")
@@ -83,11 +83,12 @@ func (n *riotNode) join(prefix netip.Prefix) error {
 func (n *riotNode) registerAs(addr netip.Addr, status byte) error {
 	var na riotIP
 	ok := false
+	n.drain()
 	for i := 0; i < 3 && !ok; i++ {
 		if !n.register(addr, 15) {
 			return fmt.Errorf("the registration was not acknowledged")
 		}
-		na, ok = n.await(136, time.Second)
+		na, ok = n.await(136, 5*time.Second) // it is answered once it is on the disk
 	}
 	if !ok {
 		return fmt.Errorf("no neighbor advertisement")
@@ -109,14 +110,22 @@ func (n *riotNode) registerAs(addr netip.Addr, status byte) error {
 
 // nud probes the router as RIOT does 5 s after it joined.
 func (n *riotNode) nud() error {
+	n.drain()
 	if !n.probe() {
 		return fmt.Errorf("the probe was not acknowledged")
 	}
-	na, ok := n.await(136, 3*time.Second)
+	na, ok := n.await(136, 10*time.Second)
 	if !ok || na.b[4]&0xc0 != 0xc0 || na.dst != n.global() || option(na.b, 33) != nil {
 		return fmt.Errorf("answer to the probe: %v %x", ok, na.b)
 	}
 	return nil
+}
+
+// drain forgets the packets that came so far.
+func (n *riotNode) drain() {
+	for len(n.packets) > 0 {
+		<-n.packets
+	}
 }
 
 // check fails where the node got what RIOT would not take.
@@ -206,7 +215,7 @@ func TestRIOT(t *testing.T) {
 				if !node.ping(uint16(i), 8) {
 					t.Fatalf("frame %d was not acknowledged", i)
 				}
-				if _, ok := node.await(129, time.Second); !ok {
+				if _, ok := node.await(129, 10*time.Second); !ok {
 					t.Fatalf("echo request %d was not answered", i)
 				}
 			}
@@ -247,9 +256,7 @@ func TestRIOT(t *testing.T) {
 		}
 		node.mu.Unlock()
 		// The router's is lost: the frame comes twice, is acknowledged twice, counts once.
-		for len(node.packets) > 0 {
-			<-node.packets
-		}
+		node.drain()
 		msg := []byte{128, 0, 0, 0, 0x77, 0x77, 0, 1}
 		src, dst := linkLocalOf(node.eui), linkLocalOf(node.router)
 		binary.BigEndian.PutUint16(msg[2:], onesSum(src, dst, msg))
@@ -261,7 +268,7 @@ func TestRIOT(t *testing.T) {
 			}
 		}
 		node.send.Unlock()
-		if _, ok := node.await(129, time.Second); !ok {
+		if _, ok := node.await(129, 10*time.Second); !ok {
 			t.Error("no answer")
 		}
 		if p, ok := node.await(129, 200*time.Millisecond); ok {
@@ -310,13 +317,14 @@ func (n *riotNode) claim(addr netip.Addr) error {
 	binary.BigEndian.PutUint16(msg[2:], onesSum(src, dst, msg))
 	// Its address is not of its MAC address: the identifier is in-line, context 0.
 	a := addr.As16()
+	n.drain()
 	n.send.Lock()
 	ok := n.transmit(append(n.header(n.router[:], false), slices.Concat([]byte{0x7b, 0x53, 58}, a[8:], msg)...), true)
 	n.send.Unlock()
 	if !ok {
 		return fmt.Errorf("the claim was not acknowledged")
 	}
-	na, ok := n.await(136, 3*time.Second)
+	na, ok := n.await(136, 10*time.Second)
 	if !ok {
 		return fmt.Errorf("the claim was not answered")
 	}
@@ -386,7 +394,7 @@ func testSeparation(t *testing.T, home *netnstest.NS, hub string, node *riotNode
 		s.listener = listen(t, dialZEP(t, home, hub))
 		s.c.Write(zepData(s.channel, frame(s.pan, 0, byte(0xa0+i), "here I am")))
 	}
-	eventually(t, "all are known", 3*time.Second, func() error {
+	eventually(t, "all are known", 10*time.Second, func() error {
 		for i, s := range stations {
 			s.c.Write(zepData(s.channel, frame(s.pan, byte(time.Now().UnixMilli()/10), byte(0xa0+i), s.text)))
 		}
@@ -416,7 +424,7 @@ func testSeparation(t *testing.T, home *netnstest.NS, hub string, node *riotNode
 	if !node.ping(999, 8) {
 		t.Error("not acknowledged")
 	}
-	node.await(129, time.Second)
+	node.await(129, 10*time.Second)
 	node.mu.Lock()
 	seq := node.dsn
 	node.mu.Unlock()

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What RIOT's native boards put on the wire is assembled here byte by byte, with nothing of
@@ -103,6 +105,7 @@ type riotNode struct {
 	frames    int // data frames to it
 	acked     int
 	retried   int // own frames sent again
+	again     map[byte]bool
 	latencies []time.Duration
 	bad       []string // what RIOT would not take
 	dsns      map[byte]int
@@ -119,7 +122,7 @@ type riotPartial struct {
 func newRIOT(t testing.TB, c *net.UDPConn, eui [8]byte) *riotNode {
 	n := &riotNode{
 		t: t, c: c, eui: eui, channel: 26, pan: 0x0023, acks: make(chan byte, 64), packets: make(chan riotIP, 64), requests: make(chan riotIP, 64),
-		done: make(chan struct{}), dsns: make(map[byte]int), partial: make(map[uint16]*riotPartial), tag: 7,
+		done: make(chan struct{}), dsns: make(map[byte]int), again: make(map[byte]bool), partial: make(map[uint16]*riotPartial), tag: 7,
 	}
 	go n.receive()
 	go n.answer()
@@ -175,25 +178,32 @@ func (n *riotNode) transmit(frame []byte, ack bool) bool {
 	for attempt := range riotRetries + 1 {
 		begin := time.Now()
 		n.write(frame)
-		timeout := time.NewTimer(50 * time.Millisecond)
+		timeout := time.NewTimer(2 * time.Second)
+	wait:
 		select {
 		case seq := <-n.acks:
 			took := time.Since(begin)
-			timeout.Stop()
 			n.mu.Lock()
+			if n.again[seq] && seq != frame[2] { // of a frame that was sent again, late
+				delete(n.again, seq)
+				n.mu.Unlock()
+				goto wait
+			}
 			if seq != frame[2] {
 				n.bad = append(n.bad, fmt.Sprintf("ACK of %d for frame %d", seq, frame[2]))
 			}
 			n.latencies = append(n.latencies, took)
 			n.mu.Unlock()
+			timeout.Stop()
 			return true
 		case <-timeout.C:
 		}
+		n.mu.Lock()
+		n.again[frame[2]] = true
 		if attempt > 0 {
-			n.mu.Lock()
 			n.retried++
-			n.mu.Unlock()
 		}
+		n.mu.Unlock()
 	}
 	return false
 }
@@ -276,9 +286,16 @@ func (n *riotNode) icmp(src, dst netip.Addr, hops byte, ldst []byte, msg []byte)
 // acknowledges.
 func (n *riotNode) receive() {
 	defer close(n.done)
-	b := make([]byte, 2048)
+	// The kernel notes when a frame comes: this process may be kept from the processor, and
+	// read several at once.
+	if raw, err := n.c.SyscallConn(); err != nil {
+		n.t.Error(err)
+	} else if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1) }); e != nil || err != nil {
+		n.t.Error(e, err)
+	}
+	b, oob := make([]byte, 2048), make([]byte, 128)
 	for {
-		k, err := n.c.Read(b)
+		k, o, _, _, err := n.c.ReadMsgUDP(b, oob)
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			continue // no hub yet
 		}
@@ -287,8 +304,19 @@ func (n *riotNode) receive() {
 			close(n.requests)
 			return
 		}
-		n.input(time.Now(), b[:k])
+		n.input(arrival(oob[:o]), b[:k])
 	}
+}
+
+// arrival returns when the kernel got a datagram.
+func arrival(oob []byte) time.Time {
+	list, _ := unix.ParseSocketControlMessage(oob)
+	for _, m := range list {
+		if m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS && len(m.Data) >= 16 {
+			return time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:])))
+		}
+	}
+	return time.Now()
 }
 
 func (n *riotNode) input(now time.Time, b []byte) {
