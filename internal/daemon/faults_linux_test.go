@@ -202,6 +202,7 @@ var faultKinds = []struct {
 // fragmented datagram, over and over: that datagram arrives, everything is reachable soon,
 // no registration goes, and nothing is left behind.
 func TestDongleFaults(t *testing.T) {
+	patient(t)
 	kinds := []string{"spinel", "slip", "serialradio"}
 	rigs, daemons, nodes := make([]*rig, len(kinds)), make([]*Daemon, len(kinds)), make([]*node.Node, len(kinds))
 	for i, kind := range kinds {

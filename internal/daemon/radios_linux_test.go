@@ -17,6 +17,7 @@ import (
 // with the radios in another order, and without one of them, each mesh has the subnet that
 // it had.
 func TestThreeRadios(t *testing.T) {
+	patient(t)
 	spinel, slip := newRig(t, "spinel", 0x02005e10000000d0, 0x0023), newRig(t, "slip", 0x02005e10000000d1, 0xabcd)
 	spinel.channel, slip.channel = 15, 20
 	for _, g := range []*rig{spinel, slip} {
