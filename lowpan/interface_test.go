@@ -138,10 +138,10 @@ func checkQueue(t testing.TB, q *queue) {
 			refs += nb.refs
 		}
 	}
-	for _, r := range [...]*roster{&q.strange, &q.known} {
+	for _, r := range [...]*roster{&q.strange, &q.away, &q.known} {
 		for nb := r.old; nb != nil; nb = nb.idleNx {
 			idle++
-			if nb.refs != 0 || nb.active || nb.in != r || nb.answered != (r == &q.known) {
+			if nb.refs != 0 || nb.active || nb.in != r || q.roster(nb) != r {
 				t.Fatalf("neighbour %v is not idle here", nb.dst)
 			}
 		}

@@ -79,6 +79,7 @@ type neighborState struct {
 	// It has taken a frame, and not failed maxMissed times in a row since. A station of which
 	// that is not known may not exist: an answer to it takes the time of all repetitions.
 	answered bool
+	exists   bool // it took a frame once: it is away, and may be back at any time
 	failures uint8
 
 	hashNext         *neighbor
@@ -94,7 +95,7 @@ type neighborState struct {
 const maxMissed = 8
 
 // took notes that the neighbour has acknowledged a frame.
-func (nb *neighbor) took() { nb.answered, nb.failures = true, 0 }
+func (nb *neighbor) took() { nb.answered, nb.exists, nb.failures = true, true, 0 }
 
 // missed notes that it has not.
 func (nb *neighbor) missed() {
@@ -114,9 +115,11 @@ type roster struct {
 
 // A queue holds what waits for the radio: a queue for each neighbour, which are served in
 // turn, each the same number of bytes (deficit round robin), and whose delay is bounded by
-// CoDel. In the queue for a neighbour the flows have an equal share each (queue_flow.go). What it may hold, it may hold of everything in all. However many neighbours there are
-// that were not heard to take anything, one of them has its turn for each quantum that is
-// sent to the others.
+// CoDel. In the queue for a neighbour the flows have an equal share each (queue_flow.go). What
+// it may hold, it may hold of everything in all. However many neighbours there are that take
+// nothing, one of them has its turn for each quantum that is sent to the others: by turns one
+// that was there once, so that it is found soon when it is back, and one that was never heard
+// to take anything, of which whoever makes up addresses can make as many as he likes.
 type queue struct {
 	limits Limits
 	seed   uint64
@@ -129,11 +132,14 @@ type queue struct {
 	held  int // datagrams waiting, for those that sleep
 	bytes int // compressed bytes of total
 
-	byDst          []*neighbor // hash buckets
-	neighbors      int         // allocated
-	strange, known roster      // by answered
-	turn           int         // bytes that known ones were sent since a strange one had its turn
-	free           *datagram
+	byDst       []*neighbor // hash buckets
+	neighbors   int         // allocated
+	known       roster      // answered
+	away        roster      // not answered, but exist
+	strange     roster      // all others
+	turn        int         // bytes that known ones were sent since another had its turn
+	awayWasLast bool        // that other was one of those that are away
+	free        *datagram
 }
 
 func (q *queue) init(l Limits) {
@@ -244,8 +250,11 @@ func (q *queue) push(now time.Time, nb *neighbor, d *datagram, id uint32) {
 
 // roster returns where nb belongs.
 func (q *queue) roster(nb *neighbor) *roster {
-	if nb.answered {
+	switch {
+	case nb.answered:
 		return &q.known
+	case nb.exists:
+		return &q.away
 	}
 	return &q.strange
 }
@@ -253,8 +262,10 @@ func (q *queue) roster(nb *neighbor) *roster {
 // unused returns a neighbour that nothing waits for: one that does not answer where there is
 // one, else that of which nothing was wanted for longest.
 func (q *queue) unused() *neighbor {
-	if q.sweep(&q.strange); q.strange.old != nil {
-		return q.strange.old
+	for _, r := range [...]*roster{&q.strange, &q.away} {
+		if q.sweep(r); r.old != nil {
+			return r.old
+		}
 	}
 	if q.known.old == nil {
 		q.sweep(&q.known)
@@ -291,25 +302,30 @@ func (q *queue) next(now time.Time) *datagram {
 		q.turn = 0
 		return nil
 	}
-	for nb := q.strange.head; nb != nil && nb.answered; nb = q.strange.head {
-		q.activate(q.strange.deactivate()) // known by now
+	first, second := &q.away, &q.strange
+	if q.awayWasLast {
+		first, second = second, first
 	}
-	if q.strange.head == nil || q.turn < quantum {
+	for _, r := range [...]*roster{first, second} {
+		for nb := r.head; nb != nil && q.roster(nb) != r; nb = r.head {
+			q.activate(r.deactivate()) // known by now
+		}
+	}
+	others := first.head != nil || second.head != nil
+	if !others || q.turn < quantum {
 		if d := q.nextOf(&q.known, now); d != nil {
 			q.turn += len(d.b)
 			return d
 		}
 	}
 	q.turn = 0
-	if q.strange.head == nil {
-		return nil
-	}
-	for _, r := range [...]*roster{&q.strange, &q.known} {
+	for _, r := range [...]*roster{first, second, &q.known, &q.away} { // one of the known ones may be away by now
 		if d := q.nextOf(r, now); d != nil {
+			q.awayWasLast = r == &q.away
 			return d
 		}
 	}
-	return q.nextOf(&q.strange, now) // those that were among the known ones, and do not answer any more
+	return nil
 }
 
 // nextOf is next among the neighbours of one kind.
@@ -419,10 +435,10 @@ func (q *queue) sweep(r *roster) {
 }
 
 // longest returns the neighbour with most bytes waiting, or nil; one that may not exist
-// before one that answers. It looks at every active one, at most Limits.QueueDatagrams, and
-// only when the interface is full.
+// before one that does, and one that is away before one that answers. It looks at every
+// active one, at most Limits.QueueDatagrams, and only when the interface is full.
 func (q *queue) longest() (long *neighbor) {
-	for _, r := range [...]*roster{&q.strange, &q.known} {
+	for _, r := range [...]*roster{&q.strange, &q.away, &q.known} {
 		for nb := r.head; nb != nil; nb = nb.nextActive {
 			if nb.n > 0 && !nb.sleepy && (long == nil || nb.bytes > long.bytes) {
 				long = nb

@@ -103,11 +103,66 @@ func TestQueueMissed(t *testing.T) {
 			t.Fatalf("round %d: after a loss the friend waits for %d others", k, n)
 		}
 	}
-	for range maxMissed {
-		round(false)
+	for range 2 * maxMissed {
+		if n := round(false); n > 3 {
+			t.Errorf("a neighbour that was there once waits for %d others", n)
+		}
 	}
-	if n := round(false); n < 20 {
-		t.Errorf("a neighbour that takes nothing goes before %d others", n)
+	if a.q.lookup(friend).answered {
+		t.Error("a neighbour that takes nothing is still among those that answer")
+	}
+}
+
+// A neighbour that was there once and takes nothing now has every second of the turns that
+// stations have which do not answer: neither those that do nor those that were never heard
+// have less for all that waits for it.
+func TestQueueAway(t *testing.T) {
+	now := time.Unix(100, 0)
+	a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{QueueDatagrams: 64}})
+	const away, friend = 1, 2
+	var sent [3]int // to a stranger, to the one that is away, to the friend
+	send := func(n uint64) { a.Output(now, testUDP(linkTo(euiA, ipv6.EUI64(n)), 60), ipv6.EUI64(n)) }
+	step := func(taken bool) {
+		if a.Next(now, a.tx[:1]) != 1 {
+			t.Fatal("nothing to send")
+		}
+		var h ieee802154.Frame
+		if err := h.Parse(a.tx[0].Data); err != nil {
+			t.Fatal(err)
+		}
+		kind := 0
+		if h.Dst.V <= friend {
+			kind = int(h.Dst.V)
+		}
+		sent[kind]++
+		a.tx[0].Status = ieee802154.TxNoAck
+		if taken || kind == friend {
+			a.tx[0].Status = ieee802154.TxAcked
+		}
+		a.Done(now, a.tx[:1])
+		checkInterface(t, a.Interface)
+	}
+	for _, n := range []uint64{away, friend} {
+		send(n)
+		step(true)
+	}
+	for range maxMissed {
+		send(away)
+		step(false)
+	}
+	sent = [3]int{}
+	for k := range 3000 {
+		send(uint64(1000 + k))
+		for _, n := range []uint64{away, friend} {
+			if a.q.lookup(ipv6.EUI64(n)).n < 10 {
+				send(n)
+			}
+		}
+		step(false)
+	}
+	t.Logf("%d to strangers, %d to the one that is away, %d to the friend", sent[0], sent[1], sent[2])
+	if others := sent[0] + sent[1]; sent[0] < sent[1]-1 || sent[1] < sent[0]-1 || others < 10 || sent[2] < 5*others {
+		t.Errorf("sent %v", sent)
 	}
 }
 
