@@ -302,6 +302,19 @@ func (q *queue) next(now time.Time) *datagram {
 		q.turn = 0
 		return nil
 	}
+	if q.away.head != nil || q.strange.head != nil {
+		return q.nextTurn(now)
+	}
+	if d := q.nextOf(&q.known, now); d != nil {
+		q.turn += len(d.b)
+		return d
+	}
+	q.turn = 0
+	return q.nextOf(&q.away, now) // those that were among the known ones, and do not answer any more
+}
+
+// nextTurn is next where something waits, or did, for neighbours that take nothing.
+func (q *queue) nextTurn(now time.Time) *datagram {
 	first, second := &q.away, &q.strange
 	if q.awayWasLast {
 		first, second = second, first
@@ -311,15 +324,14 @@ func (q *queue) next(now time.Time) *datagram {
 			q.activate(r.deactivate()) // known by now
 		}
 	}
-	others := first.head != nil || second.head != nil
-	if !others || q.turn < quantum {
+	if q.turn < quantum || first.head == nil && second.head == nil {
 		if d := q.nextOf(&q.known, now); d != nil {
 			q.turn += len(d.b)
 			return d
 		}
 	}
 	q.turn = 0
-	for _, r := range [...]*roster{first, second, &q.known, &q.away} { // one of the known ones may be away by now
+	for _, r := range [...]*roster{first, second, &q.known, &q.away} { // a known one may be away by now
 		if d := q.nextOf(r, now); d != nil {
 			q.awayWasLast = r == &q.away
 			return d
