@@ -29,7 +29,11 @@ type routerCheck struct {
 // many wait already, or nobody can be asked, the node is answered as if there were none, and a
 // duplicate is told later.
 func (r *Router) startCheck(now time.Time, addr netip.Addr, aro Registration) {
-	if r.cfg.Check != nil && !addr.IsLinkLocalUnicast() && r.waiting() < maxUncommitted && r.cfg.Check(now, addr, aro) {
+	most := maxUncommitted
+	if r.cfg.Commit != nil {
+		most /= 2 // the other half is for answers that wait for the disk alone
+	}
+	if r.cfg.Check != nil && !addr.IsLinkLocalUnicast() && len(r.checks) < most && r.waiting() < maxUncommitted && r.cfg.Check(now, addr, aro) {
 		r.takeCheck(addr)
 		r.checks = append(r.checks, routerCheck{addr: addr, until: now.Add(maxCheckTime)})
 	}

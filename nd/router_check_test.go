@@ -345,6 +345,39 @@ func TestCheckOver(t *testing.T) {
 	c.check()
 }
 
+// TestCheckRoom: what is being looked for takes none of the room of what waits for the disk
+// alone. A mesh that registers at once and those that refresh meanwhile are all answered.
+func TestCheckRoom(t *testing.T) {
+	c := newCheckWorld(t, true)
+	register := func(i, tid int) error {
+		ll := uint64(checkNode + 0x100 + i)
+		src := fmt.Sprintf("fd00:1::c:%x", i)
+		p := ns(src, "fe80::1", src, sllao(ll), aro(Registration{T: true, R: true, TID: uint8(tid), Lifetime: 10}, eui(ll)...))
+		err := c.r.HandlePacket(c.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(ll)})
+		c.r.Committed(c.now, c.ticket)
+		return err
+	}
+	if err := register(0, 1); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(maxCheckTime)
+	c.told("success 10 1")
+	for i := range maxUncommitted + 2 {
+		if err := register(1+i, 1); err != nil {
+			t.Fatalf("number %d: %v", i, err)
+		}
+	}
+	c.sent = nil
+	if err := register(0, 2); err != nil {
+		t.Errorf("a refresh: %v", err)
+	}
+	c.told("success 10 2")
+	c.pass(maxCheckTime)
+	if len(c.r.checks) != 0 || len(c.r.uncommitted) != 0 {
+		t.Errorf("%d and %d wait", len(c.r.checks), len(c.r.uncommitted))
+	}
+}
+
 // TestCheckRestored: what was registered before a restart is not looked for again.
 func TestCheckRestored(t *testing.T) {
 	c := newCheckWorld(t, false)

@@ -124,8 +124,15 @@ func TestProxiedPrefixChanges(t *testing.T) {
 	if m.prefix != two {
 		t.Errorf("the mesh has %v: it had as good a one", m.prefix)
 	}
-	for i := time.Duration(0); i < 3*time.Hour; i += time.Minute {
+	third := ipv6.WithIID(one, 0x88) // one of RFC 4861 that is known for longer than the prefix
+	for i := time.Duration(0); i < 4*time.Hour; i += time.Minute {
 		d.router.Advance(now.Add(i))
+		if i == retireAfter-time.Minute {
+			ns := solicitation(third, m.link.LinkLocal(), m.link.LinkLocal(), ipv6.EUI64(0x88), nil)
+			if err := m.nd.HandlePacket(now.Add(i), ns, ipv6.Meta{LinkSrc: ipv6.EUI64(0x88)}); err != nil || !l.Proxied(third) {
+				t.Fatalf("%v, proxied %v", err, l.Proxied(third))
+			}
+		}
 	}
 	if len(m.retired) != 0 || l.Proxied(old) {
 		t.Errorf("retired %v", m.retired)
@@ -133,9 +140,18 @@ func TestProxiedPrefixChanges(t *testing.T) {
 	if rt, ok := d.router.FIB().Exact(one); !ok || rt.Port != l.link.Index() || rt.Kind != router.RouteConnected {
 		t.Errorf("route of the LAN %+v, %v", rt, ok)
 	}
-	for _, a := range []netip.Addr{node, other} {
+	if m.nd.Knows(third) {
+		t.Errorf("the mesh still knows %v", third)
+	}
+	for _, a := range []netip.Addr{node, other, third} {
 		if rt, ok := d.router.FIB().Exact(netip.PrefixFrom(a, 128)); ok {
 			t.Errorf("route %+v stays", rt)
+		}
+		if d.proxied[a] {
+			t.Errorf("%v is kept", a)
+		}
+		if l.asked[a] {
+			t.Errorf("solicitations for %v are still listened to", a)
 		}
 	}
 }

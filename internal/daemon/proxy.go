@@ -311,8 +311,8 @@ func (d *Daemon) linked(link *router.Link, addr netip.Addr, ll ipv6.LinkAddr) {
 			if d.kernel != nil {
 				d.kernel.route(host, false)
 			}
-			l.unproxied(addr)
 		}
+		l.unproxied(addr) // also where the route went with the prefix
 	case !ok:
 		m := d.meshOf(link)
 		if m == nil || !m.has(addr) {
@@ -347,8 +347,12 @@ func (d *Daemon) dropProxied(m *mesh, p netip.Prefix) {
 	for _, rt := range fib.Routes() {
 		if rt.Kind == router.RouteHost && rt.Port == m.link.Index() && p.Contains(rt.Prefix.Addr()) {
 			fib.Remove(rt.Prefix)
+			d.keep(rt.Prefix.Addr(), false)
 			if d.kernel != nil {
 				d.kernel.route(rt.Prefix, false)
+			}
+			if d.lan != nil {
+				d.lan.unproxied(rt.Prefix.Addr())
 			}
 		}
 	}
