@@ -54,7 +54,7 @@ func (f *Finder) Next(ctx context.Context, old, query string, down func() bool) 
 		again time.Time                // when to look for another one
 		wait  time.Duration            // to the look after that
 		seen  = map[portID]time.Time{} // ports, since when they are there
-		last  string                   // why there is no other
+		last  = "never"                // why there is no other; empty: it is not waited for
 	)
 	tell := func(why string) {
 		if why != last && f.Waiting != nil {

@@ -221,6 +221,20 @@ func TestNextSeveral(t *testing.T) {
 	x.taken(Slip, "ttyACM2")
 }
 
+// TestNextAgain: what was said while an earlier one waited holds no more when the radio is there.
+func TestNextAgain(t *testing.T) {
+	t.Parallel()
+	s := machineWith(t, map[string]string{"ttyACM0": "/dev/null"})
+	x := next(t, Finder{Prober: Prober{System: s}}, "spinel://"+s.path("dev/ttyACM0"))
+	x.down.Store(false)
+	x.stays("there")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.why) != 1 || x.why[0] != "" {
+		t.Errorf("it says %q", x.why)
+	}
+}
+
 // TestNextElsewhere: a radio that is not plugged into this machine has no successor.
 func TestNextElsewhere(t *testing.T) {
 	for _, old := range []string{"zep://", "slip+tcp://192.0.2.1:60001", "spinel+tcp://[::1]:1", "%"} {
