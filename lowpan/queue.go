@@ -137,7 +137,7 @@ type queue struct {
 	known       roster      // answered
 	away        roster      // not answered, but exist
 	strange     roster      // all others
-	turn        int         // bytes that known ones were sent since another had its turn
+	turn        int         // bytes that known ones were sent since another had its turn, at most quantum
 	awayWasLast bool        // that other was one of those that are away
 	free        *datagram
 }
@@ -270,6 +270,9 @@ func (q *queue) unused() *neighbor {
 	if q.known.old == nil {
 		q.sweep(&q.known)
 	}
+	if q.away.old != nil {
+		return q.away.old // it was among the known ones
+	}
 	return q.known.old
 }
 
@@ -306,7 +309,7 @@ func (q *queue) next(now time.Time) *datagram {
 		return q.nextTurn(now)
 	}
 	if d := q.nextOf(&q.known, now); d != nil {
-		q.turn += len(d.b)
+		q.turn = min(q.turn+len(d.b), quantum)
 		return d
 	}
 	q.turn = 0
@@ -326,7 +329,7 @@ func (q *queue) nextTurn(now time.Time) *datagram {
 	}
 	if q.turn < quantum || first.head == nil && second.head == nil {
 		if d := q.nextOf(&q.known, now); d != nil {
-			q.turn += len(d.b)
+			q.turn = min(q.turn+len(d.b), quantum)
 			return d
 		}
 	}

@@ -190,3 +190,100 @@ func TestStopsAnswering(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueWakes: a neighbour that has taken frames in its sleep is no stranger when it is awake.
+func TestQueueWakes(t *testing.T) {
+	now := time.Unix(100, 0)
+	a, _ := sleepyStation(t, InterfaceConfig{Limits: Limits{QueueDatagrams: 64}})
+	friend := ipv6.EUI64(euiB)
+	send := func(dst ipv6.LinkAddr) { a.Output(now, testUDP(linkTo(euiA, dst), 80), dst) }
+	a.input(t, now, dataRequest(1, ieee802154.Extended(euiB)))
+	send(friend)
+	a.input(t, now, dataRequest(2, ieee802154.Extended(euiB)))
+	if f := a.one(t, now, ieee802154.TxAcked); len(f) != 1 {
+		t.Fatalf("%d frames for a data request", len(f))
+	}
+	for n := range uint64(40) {
+		send(ipv6.EUI64(1000 + n))
+	}
+	a.SetSleep(now, friend, SleepLearnt)
+	send(friend)
+	for others := 0; ; others++ {
+		if a.Next(now, a.tx[:1]) != 1 {
+			t.Fatal("nothing to send")
+		}
+		var h ieee802154.Frame
+		if err := h.Parse(a.tx[0].Data); err != nil {
+			t.Fatal(err)
+		}
+		a.tx[0].Status = ieee802154.TxNoAck
+		a.Done(now, a.tx[:1])
+		checkInterface(t, a.Interface)
+		if h.Dst.V != euiB {
+			continue
+		}
+		if others > 3 {
+			t.Errorf("the neighbour waits for %d others", others)
+		}
+		return
+	}
+}
+
+// TestQueueGone: no more neighbours are kept than may be, also where those that nothing
+// waits for have left too many frames unacknowledged just now, at whatever end of a batch.
+func TestQueueGone(t *testing.T) {
+	now := time.Unix(100, 0)
+	for batch := 1; batch <= MaxBatch; batch++ {
+		a := newStation(InterfaceConfig{EUI64: euiA, Limits: Limits{QueueDatagrams: 4}})
+		send := func(n uint64, size int) {
+			a.Output(now, testUDP(linkTo(euiA, ipv6.EUI64(n)), size), ipv6.EUI64(n))
+			checkInterface(t, a.Interface)
+		}
+		for n := range uint64(5) {
+			send(1+n, 60)
+			a.frames(t, now, ieee802154.TxAcked)
+		}
+		for range maxMissed - 1 {
+			for _, n := range []uint64{5, 1} {
+				send(n, 60)
+				a.frames(t, now, ieee802154.TxNoAck)
+			}
+		}
+		for range 3 {
+			send(1, ipv6.MinMTU)
+		}
+		send(5, 60)
+		n := a.Next(now, a.tx[:batch])
+		for k := range a.tx[:n] {
+			if a.tx[k].Status = ieee802154.TxNoAck; k > 0 && a.tx[k-1].More {
+				a.tx[k].Status = ieee802154.TxSkipped
+			}
+		}
+		a.Done(now, a.tx[:n])
+		for n := range uint64(3) {
+			send(2+n, 60)
+		}
+		send(6, 60)
+	}
+}
+
+// TestQueueTurn: what is sent while nobody else has a turn does not add up without end.
+func TestQueueTurn(t *testing.T) {
+	now := time.Unix(100, 0)
+	a := newStation(InterfaceConfig{EUI64: euiA})
+	friend := ipv6.EUI64(1)
+	send := func() { a.Output(now, testUDP(linkTo(euiA, friend), 1000), friend) }
+	send()
+	a.frames(t, now, ieee802154.TxAcked)
+	for range 3 {
+		send()
+	}
+	for a.q.ready > 0 {
+		n := a.Next(now, a.tx[:1])
+		a.tx[0].Status = ieee802154.TxAcked
+		a.Done(now, a.tx[:n])
+		if a.q.turn > quantum {
+			t.Fatalf("%d bytes", a.q.turn)
+		}
+	}
+}

@@ -432,6 +432,7 @@ func (i *Interface) sleepDone(now time.Time, f flight, status ieee802154.TxStatu
 	switch {
 	case status.OK():
 		d.again = false
+		nb.took()
 		if f.last {
 			nb.pop(&i.q)
 			i.stats.DatagramsSent++
