@@ -359,7 +359,7 @@ func (s *scanner) skip(depth int) bool {
 	case '"':
 		return s.skipText()
 	case '[':
-		return s.list(func() bool { return s.skip(depth + 1) })
+		return s.list(func() bool { return s.skip(depth + 1) }) && s.close()
 	case '{':
 		s.open('{')
 		if s.open('}') {

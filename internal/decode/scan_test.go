@@ -123,6 +123,8 @@ func TestLineID(t *testing.T) {
 		{"\"a\xff\xfeb\"", "\"a\ufffdb\""},
 		{"[\"\xc3\",1.5]", "[\"\ufffd\",1.5]"},
 		{"[1,\r2]", "1"},
+		{"[1,2] \r", "[1,2]"},
+		{"{\"a\":[1] }\r", `{"a":[1] }`},
 	} {
 		var out bytes.Buffer
 		d := NewDecoder(&out, Options{})

@@ -1,7 +1,9 @@
 package netnstest
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +37,15 @@ func Alone(t testing.TB) {
 	share.Unlock()
 }
 
+// openShare opens the file to be locked, which may be another user's: to read it is enough.
+func openShare() (*os.File, error) {
+	f, err := os.Open(shareFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.OpenFile(shareFile, os.O_RDONLY|os.O_CREATE, 0o666)
+	}
+	return f, err
+}
+
 // hold takes the lock until the end of the test, if this process does not have it already.
 func hold(t testing.TB, how int) {
 	t.Helper()
@@ -44,7 +55,7 @@ func hold(t testing.TB, how int) {
 		t.Fatal("netnstest.Alone beside namespaces of this process")
 	}
 	if share.users == 0 {
-		f, err := os.OpenFile(shareFile, os.O_RDWR|os.O_CREATE, 0o666)
+		f, err := openShare()
 		if err != nil {
 			t.Logf("not shared with other tests: %v", err)
 			return

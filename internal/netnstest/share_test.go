@@ -14,9 +14,9 @@ import (
 // Whoever has namespaces lets others have some, but for a test that is alone.
 func TestShare(t *testing.T) {
 	// free tells whether another process would have the lock at once.
-	free := func(how int) bool {
+	free := func(t *testing.T, how int) bool {
 		t.Helper()
-		f, err := os.OpenFile(shareFile, os.O_RDWR|os.O_CREATE, 0o666)
+		f, err := openShare()
 		if err != nil {
 			t.Skip(err)
 		}
@@ -30,15 +30,27 @@ func TestShare(t *testing.T) {
 	t.Run("some", func(t *testing.T) {
 		New(t)
 		New(t)
-		if free(unix.LOCK_EX) || !free(unix.LOCK_SH) {
+		if free(t, unix.LOCK_EX) || !free(t, unix.LOCK_SH) {
 			t.Error("not shared")
 		}
 	})
 	t.Run("alone", func(t *testing.T) {
 		Alone(t)
 		New(t)
-		if free(unix.LOCK_SH) {
+		if free(t, unix.LOCK_SH) {
 			t.Error("not alone")
+		}
+	})
+	t.Run("another user's", func(t *testing.T) {
+		own := shareFile
+		t.Cleanup(func() { shareFile = own })
+		var err error
+		if shareFile, err = os.Executable(); err != nil { // which nobody may write to as long as it runs
+			t.Fatal(err)
+		}
+		New(t)
+		if free(t, unix.LOCK_EX) {
+			t.Error("not shared")
 		}
 	})
 	if share.users != 0 || share.file != nil || share.alone {
