@@ -49,7 +49,7 @@ func TestShare(t *testing.T) {
 			t.Fatal(err)
 		}
 		New(t)
-		if free(t, unix.LOCK_EX) {
+		if share.users == 0 || free(t, unix.LOCK_EX) {
 			t.Error("not shared")
 		}
 	})
