@@ -511,3 +511,25 @@ func TestTakenByItself(t *testing.T) {
 	checkForms["ARO"](c, checkNode, 0, 10)
 	c.told("success 10 0")
 }
+
+// TestTakenNotLearnt: who solicits us from an address that a node on another link was found to
+// have is answered, and not believed to have it.
+func TestTakenNotLearnt(t *testing.T) {
+	taken := addr("fd00:1::d:1")
+	w := newWorld(t, RouterConfig{Prefix: mesh, Addrs: []netip.Addr{addr("fd00:1::1")}, Taken: func(a netip.Addr, _ ROVR) bool { return a == taken }})
+	c := &checkWorld{world: w}
+	earo := aro(Registration{T: true, TID: 1, Lifetime: 10}, eui(checkNode)...)
+	c.take(ns(taken.String(), "fe80::1", "fd00:1::a:2", sllao(checkNode), earo), checkNode)
+	c.told("success 10 1")
+	if c.r.Knows(taken) {
+		t.Error("learnt of a registration")
+	}
+	rs, _ := RouterSolicitation{}.AppendBinary(begin(nil))
+	c.take(finish(append(rs, sllao(checkOther)...), taken, addr("ff02::2"), 255), checkOther)
+	if len(c.sent) != 1 {
+		t.Errorf("%d answers to a router solicitation", len(c.sent))
+	}
+	if c.r.Knows(taken) {
+		t.Error("learnt of a router solicitation")
+	}
+}

@@ -69,7 +69,7 @@ func (r *Router) handleNS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		return DropSourceOption
 	}
 	if !sll.IsZero() {
-		if e := r.lookup(src); (e == nil || e.state != stateRegistered) && r.taken(src, ROVR{}) {
+		if r.elsewhere(src) {
 			r.conflict(now, src, sll)
 			return DropConflict
 		}

@@ -68,7 +68,9 @@ func (r *Router) handleRS(now time.Time, p ipv6.Packet, m ipv6.Meta) error {
 		if src.IsLinkLocalUnicast() {
 			n.addr = src
 		}
-		if e, ok := r.learn(now, src, ll); ok && !e.dead {
+		if r.elsewhere(src) {
+			r.conflict(now, src, ll)
+		} else if e, ok := r.learn(now, src, ll); ok && !e.dead {
 			e.lastHeard, e.rssi, e.lqi = now, m.RSSI, m.LQI
 		}
 		n = r.nodeOf(ll)

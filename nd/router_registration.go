@@ -47,7 +47,11 @@ func (r *Router) handleRegistration(now time.Time, p ipv6.Packet, m ipv6.Meta, m
 			e.node.lastHeard = now
 		}
 	}
-	if src != addr && !src.IsUnspecified() {
+	switch {
+	case src == addr || src.IsUnspecified():
+	case r.elsewhere(src):
+		r.conflict(now, src, sll)
+	default:
 		if e, ok := r.learn(now, src, sll); ok && !e.dead {
 			e.lastHeard, e.rssi, e.lqi = now, m.RSSI, m.LQI
 		}

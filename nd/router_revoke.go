@@ -81,3 +81,10 @@ func (r *Router) defend(now time.Time, target netip.Addr, ll ipv6.LinkAddr) {
 func (r *Router) taken(addr netip.Addr, owner ROVR) bool {
 	return r.cfg.Taken != nil && !addr.IsLinkLocalUnicast() && r.cfg.Taken(addr, owner)
 }
+
+// elsewhere reports whether a node on another link was found to have addr, and none of ours has
+// it registered.
+func (r *Router) elsewhere(addr netip.Addr) bool {
+	e := r.lookup(addr)
+	return (e == nil || e.state != stateRegistered) && r.taken(addr, ROVR{})
+}
