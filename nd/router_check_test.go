@@ -331,7 +331,7 @@ func TestCheckOver(t *testing.T) {
 	}
 
 	for i := range maxUncommitted + 2 {
-		ll := uint64(checkNode + 0x100 + i)
+		ll := checkNode + 0x100 + uint64(i)
 		c.take(ns(fmt.Sprintf("fd00:1::c:%x", i), "fe80::1", "fe80::1", sllao(ll), aro(Registration{Lifetime: 10}, eui(ll)...)), ll)
 	}
 	if len(c.begun) != maxUncommitted || len(c.r.checks) != maxUncommitted {
@@ -350,7 +350,7 @@ func TestCheckOver(t *testing.T) {
 func TestCheckRoom(t *testing.T) {
 	c := newCheckWorld(t, true)
 	register := func(i, tid int) error {
-		ll := uint64(checkNode + 0x100 + i)
+		ll := checkNode + 0x100 + uint64(i)
 		src := fmt.Sprintf("fd00:1::c:%x", i)
 		p := ns(src, "fe80::1", src, sllao(ll), aro(Registration{T: true, R: true, TID: uint8(tid), Lifetime: 10}, eui(ll)...))
 		err := c.r.HandlePacket(c.now, p, ipv6.Meta{LinkSrc: ipv6.EUI64(ll)})
