@@ -22,10 +22,12 @@ func startWatch() stopwatch {
 
 func (s stopwatch) wall() time.Duration { return time.Since(s.begin) }
 
-// took returns the time without that which was the machine's doing.
+// took returns the time without that which was the machine's doing. That is half of it at most:
+// a router that keeps the machine busy itself is not excused, and no bound more than doubled.
 func (s stopwatch) took() time.Duration {
+	wall := s.wall()
 	stalled := max(pressure()-s.pressure, time.Duration(late.Load())-s.late)
-	return max(0, s.wall()-stalled)
+	return wall - min(stalled, wall/2)
 }
 
 // pressure returns how long somebody has waited for a processor or the disk since the machine
